@@ -1,0 +1,82 @@
+"""capsule: untrusted code as thousands of small actors in one Python process.
+
+    errors, policy     words that everything shares
+    abc, testing       the seams, and their fakes with the contract checks
+    _task, _runtime    what an application uses; _runtime puts the rooms together
+    _guest             source -> program; the guest built and cached
+    _engine            the only room that knows wasmtime
+    _actor             one message: admitted, attempted, answered
+    _host              what the host does for a guest
+    cli                the `capsule` command
+
+Names are loaded when they are first used: `import capsule` loads no engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._actor.ref import ActorRef as ActorRef
+    from ._runtime import Runtime as Runtime
+    from ._runtime import run as run
+    from ._task import Task as Task
+    from ._task import task as task
+    from ._values import Ended as Ended
+    from ._values import ErrorType as ErrorType
+    from ._values import Event as Event
+    from ._values import Execution as Execution
+    from ._values import Failure as Failure
+    from ._values import HostRequest as HostRequest
+    from ._values import Outcome as Outcome
+    from ._values import Printed as Printed
+    from ._values import Retried as Retried
+    from ._values import Started as Started
+    from .errors import CacheUnwritable as CacheUnwritable
+    from .errors import CapsuleError as CapsuleError
+    from .errors import Denied as Denied
+    from .errors import InternalError as InternalError
+    from .errors import InvalidArguments as InvalidArguments
+    from .errors import InvalidPolicy as InvalidPolicy
+    from .errors import InvalidProgram as InvalidProgram
+    from .errors import RuntimeClosed as RuntimeClosed
+    from .errors import SetupError as SetupError
+    from .errors import TaskFailed as TaskFailed
+    from .errors import UsageError as UsageError
+    from .policy import Policy as Policy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "_actor.ref": ("ActorRef",),
+    "_runtime": ("Runtime", "run"),
+    "_task": ("Task", "task"),
+    "_values": (
+        *("Ended", "ErrorType", "Event", "Execution", "Failure", "HostRequest"),
+        *("Outcome", "Printed", "Retried", "Started"),
+    ),
+    "errors": (
+        *("CacheUnwritable", "CapsuleError", "Denied", "InternalError", "InvalidArguments", "InvalidPolicy"),
+        *("InvalidProgram", "RuntimeClosed", "SetupError", "TaskFailed", "UsageError"),
+    ),
+    "policy": ("Policy",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605 - derived, so that it cannot drift from what can be loaded
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'capsule' has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    if isinstance(value, type) or callable(value):
+        value.__module__ = __name__  # tracebacks and repr say capsule.X, the name that users can import
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""A message's way: admitted, run in a sandbox, retried, answered with exactly one outcome."""

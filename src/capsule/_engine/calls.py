@@ -1,0 +1,75 @@
+"""The host's end of the completion queue of one sandbox: what the guest submitted, and what came back.
+
+Runs on two sides: `submit`, `cancel`, `begin_wait` and `take` on the carrier that runs the guest, `complete` on the
+event loop. The two meet in one deque, whose ends are atomic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ..abc import Limits
+
+
+class Refused(Exception):
+    """The guest broke a rule of the queue; it is ended with this text."""
+
+
+class CallQueue:
+    """Open operations and arrived completions of one sandbox.
+
+    An operation counts as open until the host has answered it, also when the guest has given it up: otherwise a
+    guest that submits and cancels in a loop could pile up work on the event loop.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        on_submit: Callable[[int, str, str], None],
+        on_cancel: Callable[[int], None],
+    ) -> None:
+        self._limits = limits
+        self._on_submit, self._on_cancel = on_submit, on_cancel
+        self._arrived: deque[tuple[int, str]] = deque()
+        self._open: dict[int, bool] = {}  # ticket -> still wanted
+        self._last_ticket = 0
+        self.wait_until: float | None = None
+        """While the guest waits in `next`: the time at which it wants to be woken in any case."""
+
+    def submit(self, operation: str, payload: str) -> int:
+        """A new ticket for an operation, which goes to the event loop. Raises Refused beyond a limit."""
+        if len(self._open) >= self._limits.max_open_calls:
+            raise Refused(f"more than {self._limits.max_open_calls} host calls open at once")
+        self._last_ticket += 1
+        self._open[self._last_ticket] = True
+        self._on_submit(self._last_ticket, operation, payload)
+        return self._last_ticket
+
+    def cancel(self, ticket: int) -> None:
+        """The guest gives an operation up. Unknown and finished tickets are ignored."""
+        if self._open.get(ticket):
+            self._open[ticket] = False
+            self._on_cancel(ticket)
+
+    def complete(self, ticket: int, reply: str) -> None:
+        """The host's answer to one operation. The guest must be woken by the caller."""
+        self._arrived.append((ticket, reply))
+
+    def begin_wait(self, seconds: float) -> None:
+        """The guest calls `next`. A number that is no number counts as "do not wait"."""
+        now = time.monotonic()
+        self.wait_until = float("inf") if seconds < 0 else now + seconds if seconds == seconds else now
+
+    def take(self) -> tuple[int, str] | None:
+        """What ends the guest's wait: a completion, (0, "") when its time is up, or None to go on waiting."""
+        while self._arrived:
+            ticket, reply = self._arrived.popleft()
+            if self._open.pop(ticket, False):
+                self.wait_until = None
+                return ticket, reply
+        if self.wait_until is None or time.monotonic() >= self.wait_until:
+            self.wait_until = None
+            return 0, ""
+        return None

@@ -1,0 +1,285 @@
+"""Carriers: the threads that run guests, and the one queue they share.
+
+Guests never run on the event loop: some of what a guest does cannot be interrupted (filling a gigabyte of memory
+is one instruction to the engine), and the loop must not wait for it. The loop only starts jobs and hears of
+their ends, so timeouts and sleeping guests work even while the application blocks it.
+
+The first carrier takes whatever is due: new jobs and wake-ups first, then jobs that used up a slice. The others
+only take jobs that used up a slice. Two threads that start and close sandboxes side by side are slower than one
+(they fight over the address space and the interpreter lock), while CPU-bound guests scale with the cores.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from .stack import accept_any_stack
+from .ticker import Ticker
+
+NEVER = float("inf")
+
+HELD_UP = 0.02
+"""Seconds in one slice after which the first carrier counts as held up: five epochs, so the engine could not
+interrupt what the guest does."""
+
+FEW_TIMERS = 256
+"""Fewer stale timers than this are not worth collecting."""
+
+
+class Step(Enum):
+    """How a job came back from one slice."""
+
+    YIELDED = auto()
+    WAITING = auto()
+    DONE = auto()
+
+
+class Phase(Enum):
+    """Where a job stands. Only changes under the carriers' lock."""
+
+    READY = auto()
+    RUNNING = auto()
+    PARKED = auto()
+    DONE = auto()
+
+
+class Job(ABC):
+    """Work that a carrier runs in slices. All methods but `__init__` run on carriers, one at a time per job."""
+
+    def __init__(self, timeout: float = NEVER) -> None:
+        self.timeout = timeout
+        self.phase = Phase.READY
+        self.deadline = NEVER
+        self.wake_at = NEVER
+        self.woken = False
+        self.has_started = False
+        self.stop_reason: str | None = None
+
+    @abstractmethod
+    def step(self) -> Step:
+        """Run one slice. For WAITING, `wake_at` says until when (NEVER: until woken)."""
+
+    @abstractmethod
+    def stop(self, reason: str) -> None:
+        """End in the middle: unwind and free everything. Called once, between two slices, never after DONE."""
+
+    @abstractmethod
+    def crash(self, error: BaseException) -> None:
+        """`step` or `stop` raised, which is a bug of ours: the job counts as done and must still answer."""
+
+
+@dataclass
+class _Queues:
+    fresh: deque[Job] = field(default_factory=deque)
+    spent: deque[Job] = field(default_factory=deque)
+    timers: list[tuple[float, int, Job]] = field(default_factory=list)
+
+    def drop_stale_timers(self) -> None:
+        """Forget the timers of jobs that are done, so that a long timeout does not keep a short job alive."""
+        self.timers = [timer for timer in self.timers if timer[2].phase is not Phase.DONE]
+        heapq.heapify(self.timers)
+
+
+def default_carriers() -> int:
+    """One for each core the process may use, from two to four.
+
+    Two, so that one stands in when the other is held up by a guest; four, because beyond that the interpreter lock
+    is the limit.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    return max(2, min(4, cores))
+
+
+class Carriers:
+    """A group of carrier threads. Close it to stop what still runs and end the threads."""
+
+    def __init__(self, count: int, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._spare = threading.Condition(self._lock)
+        self._queues = _Queues()
+        self._jobs: set[Job] = set()
+        self._order = itertools.count()
+        self._closed = False
+        self._stale_timers = 0
+        self._first_since = NEVER  # when the first carrier began the slice it is in
+        self._threads = [
+            threading.Thread(target=self._run, args=(number == 0,), name=f"capsule-carrier-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a new job. Raises RuntimeError once closed."""
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the carriers are closed")
+            self._jobs.add(job)
+            self._queues.fresh.append(job)
+            self._work.notify()
+
+    def wake(self, job: Job) -> None:
+        """Something that a parked job may wait for is there. Harmless at any time, from any thread."""
+        with self._lock:
+            self._wake(job)
+
+    def stop(self, job: Job, reason: str) -> None:
+        """End `job` with `reason` before its next slice; the first reason given holds. Harmless once it is done."""
+        with self._lock:
+            self._stop(job, reason)
+
+    def watch(self) -> None:
+        """Called by the ticker: if one guest holds up the first carrier, another takes over what is due."""
+        if time.monotonic() - self._first_since > HELD_UP:
+            with self._lock:
+                self._spare.notify()
+
+    def close(self) -> None:
+        """Stop every job with the reason "cancelled", let each unwind, and end the threads. Blocks for a slice."""
+        with self._lock:
+            self._closed = True
+            for job in self._jobs:
+                self._stop(job, "cancelled")
+            self._work.notify_all()
+            self._spare.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    # Everything below runs under the lock, but for the slice itself.
+
+    def _wake(self, job: Job) -> None:
+        if job.phase is Phase.PARKED:
+            self._make_ready(job, self._queues.fresh)
+        elif job.phase is Phase.RUNNING:
+            job.woken = True  # it may have looked just before; it will look again instead of parking
+
+    def _stop(self, job: Job, reason: str) -> None:
+        if job.phase is Phase.DONE or job.stop_reason is not None:
+            return
+        job.stop_reason = reason
+        if job.phase is Phase.PARKED:
+            self._make_ready(job, self._queues.fresh)
+        elif job.phase is Phase.READY and job.has_started:
+            self._queues.fresh.appendleft(job)  # ahead of its turn; the second entry is skipped when it comes up
+
+    def _make_ready(self, job: Job, queue: deque[Job]) -> None:
+        job.phase = Phase.READY
+        queue.append(job)
+        if queue is self._queues.fresh:
+            self._work.notify()
+        else:
+            self._work.notify()
+            self._spare.notify()
+
+    def _run(self, is_first: bool) -> None:
+        accept_any_stack()
+        with self._lock:
+            while True:
+                job = self._next(is_first)
+                if job is not None:
+                    self._run_slice(job, is_first)
+                elif self._closed and not self._jobs:
+                    self._work.notify_all()
+                    self._spare.notify_all()
+                    return
+                elif is_first:
+                    self._work.wait(self._until_timer())
+                else:
+                    self._spare.wait(0.1 if self._closed else None)
+
+    def _until_timer(self) -> float | None:
+        timers = self._queues.timers
+        return max(0.0, timers[0][0] - time.monotonic()) if timers else None
+
+    def _next(self, is_first: bool) -> Job | None:
+        self._fire_timers()
+        queues = self._queues
+        takes_all = is_first or self._closed or time.monotonic() - self._first_since > HELD_UP
+        for queue in (queues.fresh, queues.spent) if takes_all else (queues.spent,):
+            while queue:
+                job = queue.popleft()
+                if job.phase is Phase.READY:
+                    return job
+        return None
+
+    def _fire_timers(self) -> None:
+        timers = self._queues.timers
+        now = time.monotonic() if timers else 0.0
+        while timers and timers[0][0] <= now:
+            _, _, job = heapq.heappop(timers)
+            if job.phase is Phase.DONE:
+                continue
+            if job.deadline <= now:
+                self._stop(job, "timeout")
+            elif job.wake_at <= now:
+                self._wake(job)
+
+    def _run_slice(self, job: Job, is_first: bool) -> None:
+        job.phase = Phase.RUNNING
+        job.woken = False
+        if not job.has_started:
+            job.has_started = True
+            self._set_timer(job, "deadline", time.monotonic() + job.timeout)
+        if is_first:
+            self._first_since = time.monotonic()
+        self._ticker.guest_enters()
+        self._lock.release()
+        try:
+            step = self._step(job)
+        finally:
+            self._lock.acquire()
+            self._ticker.guest_leaves()
+            if is_first:
+                self._first_since = NEVER
+        self._settle(job, step)
+
+    def _step(self, job: Job) -> Step:
+        try:
+            if job.stop_reason is None:
+                return job.step()
+            job.stop(job.stop_reason)
+        except BaseException as error:  # a carrier must survive whatever one job does
+            job.crash(error)
+        return Step.DONE
+
+    def _settle(self, job: Job, step: Step) -> None:
+        if step is Step.DONE:
+            job.phase = Phase.DONE
+            self._jobs.discard(job)
+            self._count_stale_timer()
+        elif job.stop_reason is not None:
+            job.phase = Phase.READY
+            self._queues.fresh.appendleft(job)
+        elif step is Step.YIELDED:
+            self._make_ready(job, self._queues.spent)
+        elif job.woken:
+            self._make_ready(job, self._queues.fresh)
+        else:
+            job.phase = Phase.PARKED
+            if job.wake_at < job.deadline:
+                self._set_timer(job, "wake_at", job.wake_at)
+
+    def _count_stale_timer(self) -> None:
+        self._stale_timers += 1
+        if self._stale_timers > max(FEW_TIMERS, len(self._queues.timers) // 2):
+            self._queues.drop_stale_timers()
+            self._stale_timers = 0
+
+    def _set_timer(self, job: Job, name: str, when: float) -> None:
+        setattr(job, name, when)
+        if when != NEVER:
+            heapq.heappush(self._queues.timers, (when, next(self._order), job))
+            self._work.notify()

@@ -1,0 +1,51 @@
+"""The real engine: a loaded guest, its ticker and its carriers, as one owner of all sandboxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from .. import abc
+from ..abc import Limits, Listener
+from .carrier import Carriers, default_carriers
+from .loaded import LoadedGuest
+from .port import LoopPort
+from .sandbox import WasmSandbox
+from .ticker import Ticker
+
+
+class WasmEngine(abc.Engine):
+    """Runs sandboxes of one compiled guest. An async context manager, on asyncio or trio.
+
+    `file` is the compiled guest, `min_ram` what it needs to start (bytes), `carriers` the number of threads that
+    run guests (default: one for each core, two to four).
+    """
+
+    def __init__(self, file: Path, *, min_ram: int, carriers: int | None = None) -> None:
+        self._file, self._min_ram, self._count = file, min_ram, carriers or default_carriers()
+
+    @property
+    def min_ram(self) -> int:
+        return self._min_ram
+
+    async def __aenter__(self) -> WasmEngine:
+        self._port = LoopPort()
+        self._guest = LoadedGuest(self._file)
+        self._ticker = Ticker(self._tick)
+        self._carriers = Carriers(self._count, self._ticker)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._carriers.close)
+            await anyio.to_thread.run_sync(self._ticker.close)
+            self._guest.close()
+
+    def _tick(self) -> None:
+        self._guest.tick()
+        self._carriers.watch()
+
+    def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
+        return WasmSandbox(self._guest, self._carriers, self._port, limits, listener)

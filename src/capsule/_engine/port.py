@@ -1,0 +1,42 @@
+"""Carriers speak to the event loop through a port: many messages, one wake-up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .backend import current_call_soon
+
+
+class LoopPort:
+    """Runs callbacks on the event loop it was made on, in the order they were posted."""
+
+    def __init__(self) -> None:
+        self._call_soon = current_call_soon()
+        self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._scheduled = False
+
+    def post(self, callback: Callable[..., None], *args: Any) -> None:
+        """Run `callback(*args)` on the event loop soon. From any thread; dropped once the loop is gone."""
+        self._posted.append((callback, args))
+        # Two threads may both see False and schedule twice, which costs one empty drain; the flag is cleared before
+        # draining, so a message posted during a drain is either drained by it or schedules the next.
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        with contextlib.suppress(RuntimeError):  # both loops raise it (or a subclass) when they are closed
+            self._call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        try:
+            for _ in range(len(self._posted)):
+                callback, args = self._posted.popleft()
+                callback(*args)
+        finally:
+            if self._posted and not self._scheduled:  # a callback raised: what stands behind it still runs
+                self._schedule()

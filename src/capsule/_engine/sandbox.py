@@ -1,0 +1,204 @@
+"""A sandbox on the real engine: calls go to the carriers as jobs, endings come back through the port."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import anyio
+
+from .. import abc
+from ..abc import Ending, Limits, Listener
+from . import values
+from .callbacks import Aborted
+from .calls import CallQueue, Refused
+from .carrier import NEVER, Carriers, Job, Step
+from .fiber import Fiber
+from .guest_state import GuestState
+from .loaded import LoadedGuest
+from .output import Output
+from .port import LoopPort
+from .store import GuestStore
+from .traps import classify
+
+_STOPPED = {
+    "timeout": "the task ran longer than its timeout",
+    "cancelled": "the task was cancelled",
+}
+
+
+class _CallJob(Job):
+    """One call into a guest, as slices: make the store and instance if there is none, then the handler's call."""
+
+    def __init__(self, core: SandboxCore, request: str, timeout: float, is_last: bool, answer: Callable[[Ending], None]):
+        super().__init__(timeout)
+        self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
+        self._slices = self._run()
+
+    def step(self) -> Step:
+        return next(self._slices, Step.DONE)
+
+    def stop(self, reason: str) -> None:
+        kind = "timeout" if reason == "timeout" else "cancelled"
+        ending = self._core.ending(error_type=kind, message=_STOPPED[kind])  # first: unwinding loses the fuel count
+        self._slices.close()
+        self._end(ending)
+
+    def crash(self, error: BaseException) -> None:
+        self._end(self._core.ending(error_type="internal_error", message=f"the engine failed: {type(error).__name__}"))
+
+    def _run(self) -> Iterator[Step]:
+        core = self._core
+        if core.store is None:
+            core.store = GuestStore(core.guest, core.state)
+            failed = yield from self._drive(core.store.instantiate())
+            if failed is not None:
+                return self._end(failed)
+        core.begin_message()
+        self._end((yield from self._drive(core.store.call(self._request))))
+
+    def _drive(self, fiber: Fiber) -> Iterator[Step]:
+        try:
+            while not fiber.poll():
+                yield self._pending()
+            return self._core.ended(fiber)
+        finally:
+            fiber.close()
+
+    def _pending(self) -> Step:
+        wait_until = self._core.state.calls.wait_until
+        if self._core.state.waiting_place is None or wait_until is None:
+            return Step.YIELDED
+        self.wake_at = wait_until if wait_until < math.inf else NEVER
+        return Step.WAITING
+
+    def _end(self, ending: Ending) -> None:
+        """Tell the loop first: nobody needs to wait until the memory is given back."""
+        self._answer(ending)
+        if self._is_last or ending.reply is None:
+            self._core.close()
+
+
+class _CloseJob(Job):
+    """Frees a sandbox between two calls."""
+
+    def __init__(self, core: SandboxCore) -> None:
+        super().__init__()
+        self._core = core
+
+    def step(self) -> Step:
+        self._core.close()
+        return Step.DONE
+
+    def stop(self, reason: str) -> None:
+        self._core.close()
+
+    def crash(self, error: BaseException) -> None:
+        self._core.close()
+
+
+class SandboxCore:
+    """What belongs to one sandbox on the carriers' side."""
+
+    def __init__(self, guest: LoadedGuest, limits: Limits, state: GuestState, on_closed: Callable[[], None]) -> None:
+        self.guest, self.limits, self.state = guest, limits, state
+        self.store: GuestStore | None = None
+        self._on_closed: Callable[[], None] | None = on_closed
+
+    def begin_message(self) -> None:
+        """Each message has its own fuel and output."""
+        assert self.store is not None
+        self.state.host_error = None
+        self.state.output.renew(self.limits.max_output)
+        self.store.set_fuel(self.limits.fuel)
+
+    def ended(self, fiber: Fiber) -> Ending | None:
+        """How a fiber ended that is not pending any more; None for an instance that is ready."""
+        error = fiber.take_error()
+        if error is not None:
+            return self._failed(error)
+        if self.state.host_error is not None:
+            return self._failed("")
+        if not hasattr(fiber, "take_reply"):
+            return None
+        try:
+            return self.ending(reply=fiber.take_reply(self.limits.max_message))
+        except values.TooLong as long:
+            return self.ending(error_type="invalid", message=f"the result is too large: {long}")
+
+    def _failed(self, error: str) -> Ending:
+        refused = self.state.host_error
+        if isinstance(refused, (Refused, values.TooLong)):
+            return self.ending(error_type="denied", message=str(refused))
+        if isinstance(refused, Aborted):
+            return self.ending(error_type="trap", message="the interpreter inside the sandbox aborted")
+        if refused is not None:
+            return self.ending(error_type="internal_error", message=f"a host call failed: {type(refused).__name__}")
+        kind, message = classify(error)
+        return self.ending(error_type=kind, message=message)
+
+    def ending(self, **how: object) -> Ending:
+        """An ending with what the call cost."""
+        left = 0 if self.store is None else self.store.fuel_left()
+        consumed = 0 if self.store is None else self.limits.fuel - left
+        return Ending(fuel_consumed=consumed, output_truncated=self.state.output.is_truncated, **how)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Free the store, once, and say so."""
+        if self.store is not None:
+            self.store.close()
+        self.state.forget()
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed()
+
+
+class WasmSandbox(abc.Sandbox):
+    """The event loop's side of a sandbox."""
+
+    def __init__(self, guest: LoadedGuest, carriers: Carriers, port: LoopPort, limits: Limits, listener: Listener) -> None:
+        self._carriers, self._port = carriers, port
+        calls = CallQueue(
+            limits,
+            on_submit=lambda *call: port.post(listener.on_submit, *call),
+            on_cancel=lambda ticket: port.post(listener.on_cancel, ticket),
+        )
+        output = Output(limits.max_output, lambda *text: port.post(listener.on_output, *text))
+        state = GuestState(limits, calls, output)
+        self._core = SandboxCore(guest, limits, state, lambda: port.post(listener.on_closed))
+        self._job: Job | None = None
+        self._is_closing = False
+
+    async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
+        done, endings = anyio.Event(), list[Ending]()
+
+        def answer(ending: Ending) -> None:  # on the event loop
+            endings.append(ending)
+            done.set()
+
+        job = self._job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
+        self._carriers.submit(job)
+        try:
+            await done.wait()
+        except BaseException:
+            self._carriers.stop(job, "cancelled")
+            with anyio.CancelScope(shield=True):  # at most a slice: the guest must be gone when the caller goes on
+                await done.wait()
+            raise
+        finally:
+            self._job = None
+        return endings[0]
+
+    def complete(self, ticket: int, reply: str) -> None:
+        self._core.state.calls.complete(ticket, reply)
+        if self._job is not None:
+            self._carriers.wake(self._job)
+
+    def close(self) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if self._job is not None:
+            self._carriers.stop(self._job, "cancelled")
+        else:
+            self._carriers.submit(_CloseJob(self._core))

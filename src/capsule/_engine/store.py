@@ -1,0 +1,115 @@
+"""One wasmtime store with its instance: everything that belongs to one sandbox on the C side.
+
+All of it runs on carriers, one at a time. Made, used and closed there, so the event loop never waits for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from . import bindings as c
+from . import values
+from .fiber import Fiber
+from .guest_state import GuestState
+from .handles import Handle, take_error
+from .loaded import LoadedGuest
+
+MOST_TABLE_ELEMENTS = 100_000
+"""CPython's function table has about ten thousand; each element takes eight bytes of ours."""
+
+FUEL_SLICE = 50_000_000
+"""Fuel after which a guest comes back even within one epoch, about 5 ms. Compiled code keeps its fuel count in a
+register and only writes it back now and then; in a tight loop this is when, so it is how exact `fuel_consumed` is
+for a guest that was ended in the middle. For one that answered it is exact."""
+
+
+class GuestStore:
+    """A store, its limits, its WASI and its instance. `close` frees all of it."""
+
+    def __init__(self, guest: LoadedGuest, state: GuestState) -> None:
+        self._guest, self._state = guest, state
+        self._store = Handle(c.store_new(guest.engine.ptr(), state.number, c.NO_FINALIZER), c.store_delete)
+        self._context = c.store_context(self._store.pointer)
+        self._instance = c.Instance()
+        c.store_limiter(self._store.pointer, state.limits.ram, MOST_TABLE_ELEMENTS, -1, -1, -1)
+        c.context_set_epoch_deadline(self._context, 1)
+        # The header declares an error for this one, but the function returns nothing: what comes back is noise.
+        c.context_yield_at_epoch(self._context, 1)
+        _check(c.context_yield_at_fuel(self._context, FUEL_SLICE))
+        # Nothing in it: no arguments, variables, folders or streams. Custom streams would be written to by threads of
+        # wasmtime's own, which a guest could fill with memory and make its carrier wait for.
+        _check(c.context_set_wasi(self._context, c.wasi_new()))
+        self.set_fuel(state.limits.fuel)
+
+    def set_fuel(self, fuel: int) -> None:
+        """What the guest may burn from now on."""
+        _check(c.context_set_fuel(self._context, fuel))
+
+    def fuel_left(self) -> int:
+        """What it has not burnt yet, exactly."""
+        left = ctypes.c_uint64()
+        _check(c.context_get_fuel(self._context, ctypes.byref(left)))
+        return left.value
+
+    def instantiate(self) -> Fiber:
+        """The fiber that makes the instance; when it has ended without an error, `call` works."""
+        return Fiber(
+            lambda error: c.instantiate_async(
+                self._guest.linker.ptr(),
+                self._context,
+                self._guest.component.ptr(),
+                ctypes.byref(self._instance),
+                error,
+            ),
+            keep=self,
+        )
+
+    def call(self, request: str) -> GuestCall:
+        """The fiber that hands `request` to the guest's handler."""
+        return GuestCall(self._find_handler(), self._context, request)
+
+    def _find_handler(self) -> c.Function:
+        function = c.Function()
+        if not c.instance_get_function(
+            ctypes.byref(self._instance), self._context, self._guest.handler, ctypes.byref(function)
+        ):
+            raise RuntimeError("the guest exports no handler")
+        return function
+
+    def close(self) -> None:
+        """Free the store and everything in it, once."""
+        self._store.close()
+        self._state.forget()
+
+
+class GuestCall(Fiber):
+    """The fiber of one call of the handler, which can be asked for its reply."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, function: c.Function, context: c.Pointer, request: str) -> None:
+        argument, buffer = values.string_argument(request)
+        result = self._result = c.Value()
+        super().__init__(
+            lambda error: c.call_async(
+                ctypes.byref(function), context, ctypes.byref(argument), 1, ctypes.byref(result), 1, error
+            ),
+            keep=(function, argument, buffer, result),
+        )
+
+    def take_reply(self, limit: int) -> str:
+        """The guest's reply, after the call ended without an error. Raises TooLong above `limit` bytes."""
+        return values.lift_string(self._result, limit)
+
+    def close(self) -> None:
+        """Drop the call and free its reply."""
+        if not self._future.is_closed:
+            super().close()
+            c.value_delete(ctypes.byref(self._result))
+
+
+def _check(error: c.Pointer) -> None:
+    if error:
+        raise RuntimeError(take_error(error))
+
+

@@ -1,0 +1,28 @@
+"""What compiled code depends on: wasmtime's version and the settings of our engine. Loads no wasmtime."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+MAX_WASM_STACK = 1 << 20
+"""Bytes of native stack for wasm code. CPython's own recursion limit strikes well below."""
+
+ASYNC_STACK = 3 << 20
+"""Bytes of a fiber's whole stack; what is above MAX_WASM_STACK is for host functions, Python callbacks included."""
+
+SWITCHED_OFF = (
+    "wasm_threads",
+    "wasm_relaxed_simd",
+    "wasm_memory64",
+    "wasm_stack_switching",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+    "shared_memory",
+)
+"""Proposals that no guest of ours uses: less to attack."""
+
+
+def tools_version() -> str:
+    """Version and settings as one text. Code compiled under another does not load."""
+    off = ",".join(SWITCHED_OFF)
+    return f"wasmtime {version('wasmtime')} component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off}"

@@ -1,0 +1,96 @@
+"""From the guest's Python source to one WebAssembly component, by componentize-py in a process of its own.
+
+A process of its own, because componentize-py reads the environment (`VIRTUAL_ENV`, site-packages) to find more
+modules, and the guest must be the same wherever it is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import SetupError
+from . import json_text, modules
+
+SDK = Path(__file__).resolve().parents[2] / "capsule_sdk"
+PROBE = "_capsule_probe.cpython-314-wasm32-wasi.so"
+BUILD_TIMEOUT = 600.0
+"""Seconds; it takes five to fifteen."""
+
+SHARED = {"_missing.py": modules, "_json_text.py": json_text}
+"""Modules of this room that the guest has too: standard library only."""
+
+_SUFFIXES = {".py", ".wit", ".wat"}
+
+
+def guest_sources() -> dict[str, bytes]:
+    """Everything that goes into the guest, by its path inside it."""
+    found = {
+        f"capsule_sdk/{file.relative_to(SDK).as_posix()}": file.read_bytes()
+        for file in sorted(SDK.rglob("*"))
+        if file.suffix in _SUFFIXES and "js" not in file.relative_to(SDK).parts
+    }
+    if not found:
+        raise SetupError(f"capsule_sdk is not installed beside capsule (looked in {SDK}); reinstall capsule")
+    for name, module in SHARED.items():
+        found[f"capsule_sdk/{name}"] = Path(str(module.__file__)).read_bytes()
+    return found
+
+
+def sources_digest() -> str:
+    """A digest of `guest_sources`, names and contents."""
+    digest = hashlib.sha256()
+    for name, content in guest_sources().items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
+    """The guest as a component, built below `workplace`. `to_wasm` assembles WebAssembly text.
+
+    Takes five to fifteen seconds. Raises SetupError with the first lines of componentize-py's output if it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="build-", dir=workplace) as folder:
+        root = Path(folder)
+        for name, content in guest_sources().items():
+            file = root / "path" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        probe = to_wasm((root / "path/capsule_sdk/probe.wat").read_text("utf-8"))
+        (root / "path" / PROBE).write_bytes(probe)
+        return _componentize(root)
+
+
+def _componentize(root: Path) -> bytes:
+    command = [
+        *(sys.executable, "-c", "import componentize_py; componentize_py.script()", "--quiet"),
+        *("--wit-path", str(root / "path/capsule_sdk/wit"), "--world", "guest"),
+        *("componentize", "capsule_sdk._entry", "-p", str(root / "path"), "-o", str(root / "guest.wasm")),
+    ]
+    try:
+        done = subprocess.run(
+            command, cwd=root, env=_environment(root), capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise SetupError(f"building the guest took longer than {BUILD_TIMEOUT:.0f} s; try `capsule setup` again") from None
+    if done.returncode != 0:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[:8])
+        raise SetupError(f"componentize-py could not build the guest:\n{last}")
+    return (root / "guest.wasm").read_bytes()
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """The caller's environment without what would let other packages into the guest."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PIPENV"))}
+    # An empty environment of its own: otherwise componentize-py adds the site-packages of this interpreter.
+    empty = root / "no-environment"
+    (empty / "lib").mkdir(parents=True, exist_ok=True)
+    kept |= {"VIRTUAL_ENV": str(empty), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return kept
+
+

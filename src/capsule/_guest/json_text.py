@@ -1,0 +1,52 @@
+"""A value as JSON text, or the place and type of what is not JSON.
+
+Standard library only: the build copies this file into the guest, so both sides of the wall say the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+class NotJSON(Exception):
+    """The value cannot be written as JSON; the text says where and why."""
+
+
+def to_json(value: Any, name: str = "result") -> str:
+    """`value` as JSON text. Raises NotJSON, which names the type and the place of the culprit below `name`."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise NotJSON(_explain(value, name, str(error))) from None
+
+
+def _explain(value: Any, name: str, reason: str) -> str:
+    found = _culprit(value, name, ())
+    place, what = found or (name, reason)
+    return f"{what} at {place} is not JSON"
+
+
+def _culprit(value: Any, place: str, above: tuple[int, ...]) -> tuple[str, str] | None:
+    """The first place, depth first, that JSON cannot say, with a word on what stands there."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return None
+    if isinstance(value, float):
+        return None if value - value == 0 else (place, f"the float {value!r}")
+    if isinstance(value, (list, tuple, dict)):
+        if id(value) in above:
+            return place, f"a {type(value).__name__} that contains itself"
+        return _culprit_in(value, place, (*above, id(value)))
+    return place, f"a value of type {type(value).__name__}"
+
+
+def _culprit_in(value: Any, place: str, above: tuple[int, ...]) -> tuple[str, str] | None:
+    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        if isinstance(value, dict) and not isinstance(key, (str, int, float, bool, type(None))):
+            return place, f"a key of type {type(key).__name__}"
+        found = _culprit(item, f"{place}[{key!r}]", above)
+        if found is not None:
+            return found
+    return None

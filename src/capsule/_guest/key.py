@@ -1,0 +1,40 @@
+"""What a compiled guest depends on, as one key: its sources, the tools, and the processor it was compiled for."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from .build import sources_digest
+
+
+def made_with(engine: str) -> dict[str, str]:
+    """Everything that the key covers. `engine` describes the compiler and its settings."""
+    return {
+        "guest": sources_digest(),
+        "componentize-py": version("componentize-py"),
+        "engine": engine,
+        "processor": processor(),
+    }
+
+
+def key_of(facts: dict[str, str]) -> str:
+    """A short key for `facts`, fit for a file name."""
+    return hashlib.sha256("\n".join(f"{name}={facts[name]}" for name in sorted(facts)).encode()).hexdigest()[:24]
+
+
+def processor() -> str:
+    """The processor as far as native code cares: code compiled on a newer one may not run on an older one."""
+    return f"{sys.platform} {platform.machine()} {_features()}"
+
+
+def _features() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:  # not Linux; wasmtime itself refuses code with features that the processor lacks
+        return platform.processor()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(flags.encode()).hexdigest()[:16]

@@ -1,0 +1,145 @@
+"""The guest of this machine: found in the cache, or built and compiled once by a process of its own.
+
+A process of its own, because it can be ended at any moment (compiling is one long call into C), and because the
+gigabyte that compiling takes goes back to the system. `python -m capsule._setup` is that process: it prints one
+JSON line for each phase and one for the end.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+import anyio.streams.text
+import msgspec
+
+from ._guest import cache, key
+from ._guest.cache import CompiledGuest
+from .errors import CacheUnwritable, SetupError
+
+Progress = Callable[[str], None]
+"""Hears what is being done, in a few words, when something takes longer than a moment."""
+
+PHASES = {
+    "wait": "waiting for another process that prepares the guest",
+    "build": "building the Python guest, once for this machine",
+    "compile": "compiling it for this processor",
+    "check": "trying it out",
+}
+GRACE = 2.0
+"""Seconds that a build gets to clean up after it was cancelled."""
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    phase: str = ""
+    file: str = ""
+    min_ram: int = 0
+    error: str = ""
+    folder: str = ""
+
+
+def find_guest() -> CompiledGuest | None:
+    """The guest if the cache has it whole. Never builds."""
+    return cache.find(key.key_of(_facts()))
+
+
+async def ensure_guest(progress: Progress | None = None) -> CompiledGuest:
+    """The guest of this machine, built first if need be (ten to thirty seconds, once).
+
+    `progress` hears each phase; by default a line goes to stderr. Raises SetupError if it cannot be built and
+    CacheUnwritable if it cannot be kept. Cancelling ends the build and leaves the cache as it was.
+    """
+    found = find_guest()
+    if found is not None:
+        return found
+    cache.prepare_folder()
+    return await _build_in_child(progress or _say)
+
+
+def _say(phase: str) -> None:
+    print(f"capsule: {phase}...", file=sys.stderr, flush=True)
+
+
+async def _build_in_child(progress: Progress) -> CompiledGuest:
+    process = await anyio.open_process([sys.executable, "-m", "capsule._setup"], stdin=None, stderr=None)
+    last = _Line(error="the process that builds the guest ended without a word; run `capsule setup` to see why")
+    try:
+        assert process.stdout is not None
+        buffer = b""
+        async for chunk in process.stdout:
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                last = msgspec.json.decode(line, type=_Line)
+                if last.phase:
+                    progress(PHASES[last.phase])
+        await process.wait()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+    if last.folder:
+        raise CacheUnwritable(last.folder, last.error)
+    if not last.file:
+        raise SetupError(last.error or "the process that builds the guest was killed")
+    return CompiledGuest(file=last.file, min_ram=last.min_ram)
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        with anyio.move_on_after(GRACE):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+    await process.aclose()
+
+
+def _facts() -> dict[str, str]:
+    from ._engine.version import tools_version
+
+    return key.made_with(tools_version())
+
+
+# The child process.
+
+
+def _make(file: Path) -> int:
+    from wasmtime import wat2wasm
+
+    from ._engine.loaded import compile_guest
+    from ._engine.measure import measure_min_ram
+    from ._guest.build import build_guest
+
+    _tell(_Line(phase="build"))
+    wasm = build_guest(lambda text: bytes(wat2wasm(text)), file.parent)
+    _tell(_Line(phase="compile"))
+    file.write_bytes(compile_guest(wasm))
+    _tell(_Line(phase="check"))
+    return measure_min_ram(file)
+
+
+def _tell(line: _Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _main() -> None:
+    def leave(*_: object) -> NoReturn:
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, leave)  # so that what was begun is cleaned up
+    facts = _facts()
+    try:
+        guest = cache.find_or_make(key.key_of(facts), _make, facts, lambda: _tell(_Line(phase="wait")))
+        _tell(_Line(file=guest.file, min_ram=guest.min_ram))
+    except CacheUnwritable as error:
+        _tell(_Line(error=error.reason, folder=error.folder))
+    except SetupError as error:
+        _tell(_Line(error=str(error)))
+
+
+if __name__ == "__main__":
+    _main()

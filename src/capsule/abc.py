@@ -1,0 +1,112 @@
+"""The seams: what the runtime needs from outside things, as small abstract classes.
+
+`capsule.testing` has a fake of each that passes the same contract checks as the real one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from ._values import ErrorType, Program
+
+__all__ = ["CallContext", "Capability", "Engine", "Ending", "Limits", "Listener", "Sandbox"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine holds one sandbox to. Plain numbers, sizes in bytes."""
+
+    fuel: int
+    ram: int
+    max_output: int
+    max_message: int
+    max_open_calls: int = 1000
+    """Operations that a guest may have open at the host at once."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How one call into a sandbox ended."""
+
+    reply: str | None = None
+    """The guest's answer, unchecked, or None if it was ended instead."""
+
+    error_type: ErrorType | None = None
+    message: str = ""
+    fuel_consumed: int = 0
+    output_truncated: bool = False
+
+
+class Listener(Protocol):
+    """Hears what a sandbox does, on the event loop. Its methods must not raise."""
+
+    def on_submit(self, ticket: int, operation: str, payload: str) -> None:
+        """The guest handed over an operation; it must be answered with `Sandbox.complete`."""
+
+    def on_cancel(self, ticket: int) -> None:
+        """The guest gave that operation up; it must still be answered."""
+
+    def on_output(self, stream: str, text: str) -> None:
+        """The guest printed `text` on "stdout" or "stderr"."""
+
+    def on_closed(self) -> None:
+        """The sandbox is gone and its memory given back."""
+
+
+class Sandbox(ABC):
+    """One store with one guest in it. Owned by whoever opened it; dead after any ending without a reply."""
+
+    @abstractmethod
+    async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
+        """Hand `request` to the guest and wait for how it ends; `timeout` is in seconds.
+
+        The first call starts the sandbox. `is_last` closes it right after the answer. Cancelling ends the guest
+        within a slice and leaves a dead sandbox, which is closed.
+        """
+
+    @abstractmethod
+    def complete(self, ticket: int, reply: str) -> None:
+        """Answer an operation with a JSON text."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the sandbox, if it lives; `on_closed` tells when it is gone. Does not wait."""
+
+
+class Engine(ABC):
+    """Makes sandboxes. Used as an async context manager; leaving it ends what still lives and waits for it."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Engine: ...
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    @property
+    @abstractmethod
+    def min_ram(self) -> int:
+        """Bytes of linear memory without which the guest does not start."""
+
+    @abstractmethod
+    def open(self, limits: Limits, listener: Listener) -> Sandbox:
+        """A new sandbox, which starts with its first call."""
+
+
+class CallContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Who makes a host call: all that a capability may know of its caller."""
+
+    program: Program
+    task_name: str
+    depth: int
+    state: Any = None
+    """The attempt that the call belongs to, for the runtime's own capabilities."""
+
+
+Capability = Callable[[CallContext, Any], Awaitable[Any]]
+"""What the host does for a guest on request: one async function from a checked JSON payload to a JSON value.
+
+It raises Denied or InvalidArguments for what it refuses; both texts reach the guest. Whatever else it raises is a
+bug of the host and reaches the guest as "internal_error" without its text. It is cancelled when its caller ends.
+"""

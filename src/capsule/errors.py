@@ -1,0 +1,112 @@
+"""Every error capsule raises, sorted by whose fault it is.
+
+    CapsuleError
+    ├── UsageError            the caller: the call was wrong, nothing ran
+    │   ├── InvalidProgram    source that cannot become a program (path and line say where)
+    │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
+    │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
+    │   └── RuntimeClosed     the runtime is not open
+    ├── TaskFailed            the guest: it ran and did not answer; carries the outcome
+    ├── Denied                the policy: a right that was not granted
+    ├── SetupError            outside: the guest could not be built or loaded on this machine
+    │   └── CacheUnwritable   the cache folder cannot be written
+    └── InternalError         capsule: a promise of ours was broken, please report it
+
+Cancellation is not here: it stays the event loop's own exception.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._values import Outcome
+
+__all__ = [
+    "CacheUnwritable",
+    "CapsuleError",
+    "Denied",
+    "InternalError",
+    "InvalidArguments",
+    "InvalidPolicy",
+    "InvalidProgram",
+    "RuntimeClosed",
+    "SetupError",
+    "TaskFailed",
+    "UsageError",
+]
+
+
+class CapsuleError(Exception):
+    """The root of everything that capsule raises on purpose."""
+
+
+class UsageError(CapsuleError):
+    """The call was wrong; nothing ran."""
+
+
+class InvalidProgram(UsageError):
+    """Source that cannot become a program.
+
+    `path` and `line` (1-based) say where, if a place is known; `excerpt` is the source line with a caret below it.
+    """
+
+    def __init__(self, reason: str, *, path: str | None = None, line: int | None = None, excerpt: str = "") -> None:
+        self.reason, self.path, self.line, self.excerpt = reason, path, line, excerpt
+        place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+        super().__init__(f"{place}{reason}" + (f"\n{excerpt}" if excerpt else ""))
+
+
+class InvalidPolicy(UsageError, ValueError):
+    """A limit that does not parse or that no guest could live with."""
+
+
+class InvalidArguments(UsageError, TypeError):
+    """Arguments that the task cannot take, or that are not JSON."""
+
+
+class RuntimeClosed(UsageError):
+    """The runtime was used outside its `async with` block."""
+
+    def __init__(self) -> None:
+        super().__init__("the runtime is not open: use it inside `async with Runtime() as runtime:`")
+
+
+class TaskFailed(CapsuleError):
+    """A task ran and did not answer; `outcome` says why and what it cost."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        failure = outcome.error
+        super().__init__(f"{outcome.execution.task_name}: {failure.error_type}: {failure.message}" if failure else "")
+
+    @property
+    def error_type(self) -> str:
+        """The kind of failure, one of `ErrorType`."""
+        return self.outcome.error.error_type if self.outcome.error else ""
+
+
+class Denied(CapsuleError):
+    """A right that was not granted; the message says which policy line would allow it."""
+
+    def __init__(self, what: str, allow: str) -> None:
+        self.what, self.allow = what, allow
+        super().__init__(f"{what} is not allowed; {allow} would allow it")
+
+
+class SetupError(CapsuleError):
+    """The guest could not be built or loaded on this machine."""
+
+
+class CacheUnwritable(SetupError):
+    """The cache folder cannot be written; the message names the variable that moves it."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(
+            f"cannot write the cache folder {folder} ({reason}); set CAPSULE_CACHE_DIR to a folder that only you can write"
+        )
+
+
+class InternalError(CapsuleError):
+    """A promise of capsule's own was broken; please report it."""

@@ -1,0 +1,17 @@
+"""`capsule` as a program inside the sandbox sees it.
+
+Everything here runs in the guest, on its own CPython, with the standard library alone. Nothing here is a
+boundary: a hostile program can patch all of it, and the host checks whatever arrives.
+"""
+
+from ._task import task
+from ._wire import TaskFailed
+
+__all__ = ["TaskFailed", "task"]
+
+
+def __getattr__(name: str):
+    raise AttributeError(
+        f"capsule.{name} is not there inside the sandbox, which offers {', '.join(__all__)}; "
+        "what starts or watches tasks belongs to the application outside"
+    )

@@ -1,0 +1,80 @@
+"""What componentize-py turns into the guest: everything is imported and warmed up here, once, before the snapshot.
+
+What is touched after the snapshot is copied for each sandbox, so the paths that every task takes are walked here
+until the interpreter has settled: byte code specialised, caches filled, collections done.
+"""
+
+import asyncio
+import collections  # noqa: F401 - the imports below are there to stand ready in the snapshot
+import contextlib  # noqa: F401
+import dataclasses  # noqa: F401
+import datetime  # noqa: F401
+import enum  # noqa: F401
+import functools  # noqa: F401
+import gc
+import itertools  # noqa: F401
+import math  # noqa: F401
+import json
+import random  # noqa: F401
+import re  # noqa: F401
+import string  # noqa: F401
+import sys
+import time
+import traceback  # noqa: F401
+import typing  # noqa: F401
+
+from wit_world import exports
+
+import capsule_sdk
+
+from . import _loop, _missing, _program, _stdlib, _streams, _wire
+
+WARM_UP = """
+from capsule import task
+@task(name="main", compute="LOW")
+def main(text="", *rest):
+    return {"text": text, "words": [len(word) for word in text.split()]}
+"""
+
+
+class Handler(exports.Handler):
+    """The component's only export."""
+
+    def handle(self, request: str) -> str:
+        return _program.handle(request)
+
+
+def _sleep(seconds):
+    """`time.sleep` that suspends the sandbox: the C one would ask WASI for a timer, which the host refuses."""
+    seconds = float(seconds)
+    if not seconds >= 0:
+        raise ValueError("sleep length must be non-negative")
+    end = time.monotonic() + seconds
+    _wire.pause(seconds)
+    while (left := end - time.monotonic()) > 0:
+        _wire.pause(left)
+
+
+def _prepare():
+    _stdlib.install(_missing.why_missing)
+    time.sleep = _sleep
+    _loop.install()
+    sys.modules["capsule"] = capsule_sdk
+    sys.setrecursionlimit(1000)
+    _streams.install()
+
+
+def _warm_up():
+    request = '{"program":{"path":"warm.py","source":%s},"function":"main","call":[["a b"],{}]}'
+    for _ in range(20):
+        _program.handle(request % json.dumps(WARM_UP))
+        _program.handle('{"function":"main","call":[["a b"],{}]}')
+    _program._module = None
+    del sys.modules["main"]
+
+
+_prepare()
+_warm_up()
+_stdlib.hide_random()
+gc.collect()
+gc.freeze()

@@ -1,0 +1,74 @@
+"""An asyncio event loop without file descriptors: its selector is the host's completion queue."""
+
+import asyncio
+from asyncio import base_events, unix_events
+
+from . import _wire
+
+
+class _Completions:
+    """Stands where asyncio expects a selector: waits for completions instead of sockets."""
+
+    def select(self, timeout=None):
+        return _wire.completions(None if timeout is None else max(0.0, timeout))
+
+    def close(self):
+        pass
+
+
+class EventLoop(base_events.BaseEventLoop):
+    """asyncio's own scheduler on top of the completion queue. There are no sockets, signals or threads."""
+
+    def __init__(self):
+        super().__init__()
+        self._selector = _Completions()
+        self._waiting = {}
+
+    def submit(self, operation, payload):
+        """A future for the operation's value. Cancelling it gives the operation up on the host."""
+        future, ticket = self.create_future(), _wire.submit(operation, payload)
+        self._waiting[ticket] = future
+        future.add_done_callback(lambda done: self._give_up(ticket) if done.cancelled() else None)
+        return future
+
+    def _give_up(self, ticket):
+        if self._waiting.pop(ticket, None) is not None:
+            _wire.cancel(ticket)
+
+    def _process_events(self, completions):
+        for ticket, reply in completions:
+            future = self._waiting.pop(ticket, None)
+            if future is not None and not future.done():
+                self._settle(future, reply)
+
+    def _settle(self, future, reply):
+        try:
+            future.set_result(_wire.value_of(reply))
+        except Exception as error:  # noqa: BLE001 - the error belongs to whoever awaits the future
+            future.set_exception(error)
+
+    def _write_to_self(self):
+        pass  # nothing can wake this loop from outside: there is one thread
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        return self.call_soon(callback, *args, context=context)
+
+
+async def call(operation, payload):
+    """Submit an operation from `async def` code and wait for its value; other tasks of the loop go on."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, EventLoop):
+        return _wire.call(operation, payload)
+    return await loop.submit(operation, payload)
+
+
+def run(coroutine):
+    """Run a coroutine to its end on a fresh loop, as `asyncio.run` does."""
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        return runner.run(coroutine)
+
+
+def install():
+    """Make `asyncio.run` and `new_event_loop` of the program use this loop."""
+    asyncio.SelectorEventLoop = asyncio.EventLoop = EventLoop
+    unix_events._UnixDefaultEventLoopPolicy._loop_factory = EventLoop
