@@ -79,6 +79,7 @@ class Runtime:
         self._source = Source()
         self._numbers = itertools.count(1)
         self._capabilities = {"task": make_task_capability(self._call_from_guest, lambda context: _caller(context).max_depth)}
+        self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
         self._open: _Open | None = None
 
     async def __aenter__(self) -> Runtime:
@@ -192,6 +193,13 @@ class Runtime:
         )
 
     def _policy_for(self, spec: TaskSpec, engine: Engine) -> Policy:
+        """The declared limits on top of the runtime's policy, cut to its ceiling; remembered, for it is asked often."""
+        declared = tuple(spec.settings.items())
+        if declared not in self._policies:
+            self._policies[declared] = self._make_policy(spec, engine)
+        return self._policies[declared]
+
+    def _make_policy(self, spec: TaskSpec, engine: Engine) -> Policy:
         policy = self._policy.with_settings(spec.settings)
         if self._ceiling is not None:
             policy = policy.within(self._ceiling)

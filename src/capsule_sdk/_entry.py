@@ -11,7 +11,6 @@ import dataclasses  # noqa: F401
 import datetime  # noqa: F401
 import enum  # noqa: F401
 import functools  # noqa: F401
-import gc
 import itertools  # noqa: F401
 import math  # noqa: F401
 import json
@@ -27,7 +26,7 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _loop, _missing, _program, _stdlib, _streams, _wire
+from . import _loop, _missing, _program, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
 from capsule import task
@@ -76,5 +75,4 @@ def _warm_up():
 _prepare()
 _warm_up()
 _stdlib.hide_random()
-gc.collect()
-gc.freeze()
+_settle.settle()

@@ -78,7 +78,7 @@ linker_add_sync = c.wasmtime_component_linker_instance_add_func
 value_delete = c.wasmtime_component_val_delete
 bytes_new = c.wasm_byte_vec_new
 bytes_delete = c.wasm_byte_vec_delete
-list_new = c.wasmtime_component_vallist_new_uninit
+list_new = c.wasmtime_component_vallist_new
 tuple_new = c.wasmtime_component_valtuple_new_uninit
 
 error_new = c.wasmtime_error_new

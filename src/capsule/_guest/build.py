@@ -79,7 +79,7 @@ def _componentize(root: Path) -> bytes:
     except subprocess.TimeoutExpired:
         raise SetupError(f"building the guest took longer than {BUILD_TIMEOUT:.0f} s; try `capsule setup` again") from None
     if done.returncode != 0:
-        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[:8])
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[:20])
         raise SetupError(f"componentize-py could not build the guest:\n{last}")
     return (root / "guest.wasm").read_bytes()
 
@@ -89,8 +89,8 @@ def _environment(root: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PIPENV"))}
     # An empty environment of its own: otherwise componentize-py adds the site-packages of this interpreter.
     empty = root / "no-environment"
-    (empty / "lib").mkdir(parents=True, exist_ok=True)
-    kept |= {"VIRTUAL_ENV": str(empty), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    (empty / "lib" / "python3" / "site-packages").mkdir(parents=True, exist_ok=True)
+    kept |= {"RUST_BACKTRACE": "0", "VIRTUAL_ENV": str(empty), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return kept
 
 

@@ -1,0 +1,55 @@
+"""What every test shares: both event loops, the real guest built once, and a runtime on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from capsule import Runtime
+from capsule._guest.cache import CompiledGuest
+from capsule._setup import ensure_guest
+
+
+@pytest.fixture(params=[("asyncio", {"debug": True}), ("trio", {})], ids=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Every async test runs on both loops."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def guest() -> CompiledGuest:
+    """The real guest, from the cache or built on first use."""
+    return anyio.run(ensure_guest)
+
+
+@pytest.fixture
+async def runtime(guest: CompiledGuest) -> AsyncIterator[Runtime]:
+    """An open runtime on the real engine."""
+    async with Runtime() as opened:
+        yield opened
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`write("name.py", source)` makes a file in an empty current folder and answers its path."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, source: str) -> str:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source, "utf-8")
+        return name
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """No test leaves a thread of capsule's behind."""
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("capsule-")]
+    assert left == []
