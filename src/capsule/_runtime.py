@@ -133,6 +133,15 @@ class Runtime:
         tasks.start_soon(self._own, delivery, ref, scope)
         return ref
 
+    def check(self, task: Runnable, *args: Any, **kwargs: Any) -> None:
+        """Raise the UsageError that `run` would raise for a wrong call, without running anything.
+
+        Works on a runtime that is not open; whether the guest fits into the task's memory is only known by an open one.
+        """
+        _, spec = self._source.resolve(task)
+        self._source.check_arguments(spec, args, kwargs)
+        _encode(args, kwargs, self._cut_policy(spec))
+
     async def map(
         self, task: Runnable, items: Iterable[Any] | AsyncIterable[Any], *, limit: int = 100
     ) -> AsyncIterator[Outcome]:
@@ -199,10 +208,12 @@ class Runtime:
             self._policies[declared] = self._make_policy(spec, engine)
         return self._policies[declared]
 
-    def _make_policy(self, spec: TaskSpec, engine: Engine) -> Policy:
+    def _cut_policy(self, spec: TaskSpec) -> Policy:
         policy = self._policy.with_settings(spec.settings)
-        if self._ceiling is not None:
-            policy = policy.within(self._ceiling)
+        return policy if self._ceiling is None else policy.within(self._ceiling)
+
+    def _make_policy(self, spec: TaskSpec, engine: Engine) -> Policy:
+        policy = self._cut_policy(spec)
         self._admission.check(policy.ram_bytes)
         if policy.ram_bytes < engine.min_ram:
             least = format_size(-(-engine.min_ram // (1 << 20)) << 20)

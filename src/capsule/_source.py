@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._guest.program import check_arguments, choose_task, read_program
-from ._guest.slicing import slice_of
 from ._task import Task
 from ._values import Program, TaskSpec
 from .errors import InvalidProgram, UsageError
@@ -40,6 +39,8 @@ class Source:
         check_arguments(spec, args, kwargs)
 
     def _slice(self, task: Task[..., Any]) -> tuple[Program, TaskSpec]:
+        from ._guest.slicing import slice_of  # a run of a file never needs it
+
         program = slice_of(task.function)
         spec = next((spec for spec in program.tasks if spec.function == task.function.__name__), None)
         if spec is None:

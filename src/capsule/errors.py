@@ -78,7 +78,8 @@ class TaskFailed(CapsuleError):
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         failure = outcome.error
-        super().__init__(f"{outcome.execution.task_name}: {failure.error_type}: {failure.message}" if failure else "")
+        what = f"{failure.exception or failure.error_type}: {failure.message}" if failure else "did not answer"
+        super().__init__(f"{outcome.execution.task_name}: {what}")
 
     @property
     def error_type(self) -> str:

@@ -30,6 +30,7 @@ MAX_TIMEOUT = 30 * 24 * 3600.0
 """Thirty days: longer than any task, shorter than any clock's overflow."""
 
 MAX_RETRIES = 1000
+MAX_DEPTH = 64
 
 
 def parse_compute(value: int | str) -> int:
@@ -129,7 +130,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         parse_size(self.max_output, "max_output")
         parse_size(self.max_message, "max_message")
         _check_count("max_retries", self.max_retries, MAX_RETRIES)
-        _check_count("max_depth", self.max_depth, 64)
+        _check_count("max_depth", self.max_depth, MAX_DEPTH)
+
+    @classmethod
+    def largest(cls) -> Policy:
+        """The policy that allows as much as can be said of every limit: a start for ceilings that name only some."""
+        return cls(
+            compute=MAX_FUEL,
+            ram=MAX_RAM,
+            timeout=MAX_TIMEOUT,
+            max_retries=MAX_RETRIES,
+            max_output="1GB",
+            max_message="1GB",
+            max_depth=MAX_DEPTH,
+        )
 
     @property
     def fuel(self) -> int:

@@ -12,11 +12,13 @@ from wit_world.imports import calls
 class TaskFailed(Exception):
     """A task that this program called did not answer.
 
-    `error_type` is the kind of failure and `message` its text, as in an outcome's error.
+    `error_type` is the kind of failure, as in an outcome's error, and `message` says which task failed and how.
     """
 
+    __module__ = "capsule"  # the name under which a program imports it
+
     def __init__(self, error_type, message):
-        super().__init__(f"{error_type}: {message}")
+        super().__init__(f"{message} ({error_type})")
         self.error_type, self.message = error_type, message
 
 

@@ -155,8 +155,8 @@ def _error(error_type: str, message: str, exception: str = "") -> str:
 
 def _describe(error: Exception, operation: str) -> str:
     """The reply for what a capability raised. Only texts that were written for the guest pass the wall."""
-    if isinstance(error, TaskFailed) and error.outcome.error is not None:
-        return _error(error.outcome.error.error_type, error.outcome.error.message, "TaskFailed")
+    if isinstance(error, TaskFailed):
+        return _error(error.error_type, str(error), "TaskFailed")
     if isinstance(error, Denied):
         return _error("denied", str(error))
     if isinstance(error, (UsageError, msgspec.MsgspecError)):

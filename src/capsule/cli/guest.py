@@ -1,0 +1,66 @@
+"""`capsule setup` and `capsule cache`: the compiled guests of this machine."""
+
+from __future__ import annotations
+
+import anyio
+
+from capsule import CapsuleError
+from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
+from capsule.policy import format_size
+
+from .run import FAILED, INTERRUPTED, SUCCESS
+from .screen import Phases, Screen
+
+
+def setup() -> int:
+    """Build what is missing; answers the exit status."""
+    screen = Screen()
+    try:
+        with Phases(screen) as phases:
+            anyio.run(ensure_guest, phases)
+    except CapsuleError as error:
+        screen.error(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        screen.error("interrupted; nothing was left half done")
+        return INTERRUPTED
+    if not phases.count:
+        screen.note("capsule: the guest was ready already", "green")
+    return SUCCESS
+
+
+def show() -> int:
+    """List what is in the cache; answers the exit status."""
+    screen = Screen()
+    current = find_guest()
+    rows = list(cached_guests())
+    screen.result(str(cache_folder()))
+    if not rows:
+        screen.note("nothing is cached; `capsule setup` builds the guest")
+        return SUCCESS
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("guest", "size", "made with", "state", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for folder, about in rows:
+        if about is None:
+            table.add_row(folder.name, "?", "?", "damaged; the next run builds it again")
+            continue
+        made = f"componentize-py {about.made_with.get('componentize-py', '?')}"
+        is_current = current is not None and current.file.startswith(str(folder))
+        table.add_row(folder.name, format_size(about.size), made, "in use" if is_current else "of other versions")
+    Console(soft_wrap=True).print(table)
+    return SUCCESS
+
+
+def clear() -> int:
+    """Remove everything in the cache; answers the exit status."""
+    screen = Screen()
+    try:
+        count, size = clear_cache()
+    except CapsuleError as error:
+        screen.error(str(error))
+        return FAILED
+    screen.result(f"removed {count} compiled {'guest' if count == 1 else 'guests'}, {format_size(size)}")
+    return SUCCESS

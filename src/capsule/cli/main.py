@@ -1,0 +1,102 @@
+"""The commands and their options. What they do stands in the files beside this one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+import capsule
+
+from . import run as runs
+
+app = typer.Typer(
+    name="capsule",
+    help="Run code that nobody has reason to trust, in WebAssembly sandboxes.",
+    epilog="Example: capsule run examples/hello.py",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="Show the compiled guests of this machine, or clear them.", invoke_without_command=True)
+app.add_typer(cache_app, name="cache")
+
+Ceiling = Optional[str]  # noqa: UP045 - typer reads annotations at run time, also on 3.11
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"capsule {capsule.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Run code that nobody has reason to trust, in WebAssembly sandboxes."""
+
+
+@app.command(
+    epilog='Examples: capsule run hello.py | capsule run tasks.py:word_count "some text" | '
+    "capsule run sum.py --args-json '[[1, 2, 3]]' --json"
+)
+def run(
+    file: Annotated[str, typer.Argument(help="A Python file, or FILE:TASK for a task other than its main.")],
+    args: Annotated[Optional[list[str]], typer.Argument(help="Arguments for the task, as strings.")] = None,  # noqa: UP045
+    args_json: Annotated[
+        Ceiling, typer.Option(help="Typed arguments: a JSON array (by position) or object (by name).")
+    ] = None,
+    args_file: Annotated[Ceiling, typer.Option(help="The same, read from a file; - for standard input.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the envelope on one line of stdout, and what the task prints on stderr.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each task's start, end and cost.")] = False,
+    timeout: Annotated[Ceiling, typer.Option(help="No task runs longer, e.g. 500ms, 30s, 5m.")] = None,
+    compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
+    ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
+) -> None:
+    """Run a file in a sandbox and print what its main task returns.
+
+    The exit status is 0 for success, 1 if the task failed, 2 if the call was wrong.
+    """
+    ceiling = {"timeout": timeout, "compute": compute, "ram": ram}
+    call = runs.Call(
+        target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
+        ceiling={name: value for name, value in ceiling.items() if value is not None},
+    )  # fmt: skip
+    raise typer.Exit(runs.run(call))
+
+
+@app.command(epilog="Example: capsule setup")
+def setup() -> None:
+    """Build and compile the guest now, once for this machine, instead of at the first run."""
+    from . import guest
+
+    raise typer.Exit(guest.setup())
+
+
+@cache_app.callback()
+def cache(context: typer.Context) -> None:
+    """Show the compiled guests of this machine, or clear them: `capsule cache clear`."""
+    if context.invoked_subcommand is None:
+        from . import guest
+
+        raise typer.Exit(guest.show())
+
+
+@cache_app.command(epilog="Example: capsule cache clear")
+def clear() -> None:
+    """Remove every compiled guest; the next run builds it again."""
+    from . import guest
+
+    raise typer.Exit(guest.clear())
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,145 @@
+"""`capsule run`: one file, one outcome, one exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from capsule import CapsuleError, Event, InvalidArguments, Outcome, Policy, Printed, Runtime, UsageError
+from capsule.guest import ensure_guest
+
+from .screen import Phases, Screen
+from .story import Story
+
+SUCCESS, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What was asked for on the command line."""
+
+    target: str
+    args: list[str] = field(default_factory=list)
+    args_json: str | None = None
+    args_file: str | None = None
+    as_json: bool = False
+    verbose: bool = False
+    ceiling: dict[str, str] = field(default_factory=dict)
+
+
+def run(call: Call) -> int:
+    """Run the file; answers the exit status. Ctrl-C ends the guest at once."""
+    screen = Screen(as_json=call.as_json)
+    try:
+        outcome = anyio.run(_outcome, call, screen)
+    except UsageError as error:
+        return _refuse(call, screen, str(error), "invalid", WRONG_CALL)
+    except CapsuleError as error:
+        return _refuse(call, screen, str(error), "internal_error", FAILED)
+    except KeyboardInterrupt:
+        return _refuse(call, screen, "interrupted", "cancelled", INTERRUPTED)
+    _show(call, screen, outcome)
+    return SUCCESS if outcome.success else FAILED
+
+
+async def _outcome(call: Call, screen: Screen) -> Outcome:
+    args, kwargs = arguments(call)
+    ceiling = Policy.largest().with_settings(dict(call.ceiling))
+    story = Story(screen) if call.verbose else None
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Printed):
+            screen.printed(event.stream, event.text)
+        elif story is not None:
+            story.tell(event)
+
+    runtime = Runtime(ceiling=ceiling, on_event=on_event)
+    runtime.check(call.target, *args, **kwargs)  # before a first run builds the guest: a wrong call should not wait
+    with Phases(screen) as phases:
+        await ensure_guest(phases)
+    async with runtime:
+        ref = await runtime.spawn(call.target, *args, **kwargs)
+        return await ref.outcome()
+
+
+def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """The task's arguments from whichever of the three ways was used. Raises InvalidArguments."""
+    ways = {"ARGS": bool(call.args), "--args-json": call.args_json is not None, "--args-file": call.args_file is not None}
+    used = [way for way, is_used in ways.items() if is_used]
+    if len(used) > 1:
+        raise InvalidArguments(f"give the task's arguments one way, not by {' and '.join(used)}")
+    if call.args_json is not None:
+        return _typed(call.args_json, "--args-json")
+    if call.args_file is not None:
+        return _typed(_read(call.args_file), f"--args-file {call.args_file}")
+    return list(call.args), {}
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidArguments(f"--args-file {name}: {reason}") from None
+
+
+def _typed(text: str, source: str) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArguments(f"{source}: not JSON: {error}") from None
+    if isinstance(value, list):
+        return value, {}
+    if isinstance(value, dict):
+        return [], value
+    raise InvalidArguments(f"{source}: a JSON array or object is expected, such as '[1, \"two\"]' or '{{\"n\": 1}}'")
+
+
+def _refuse(call: Call, screen: Screen, message: str, error_type: str, status: int) -> int:
+    if call.as_json:
+        error = {"error_type": error_type, "message": message}
+        screen.result(json.dumps({"success": False, "result": None, "error": error, "execution": _nothing(call)}))
+    else:
+        screen.error(message)
+    return status
+
+
+def _nothing(call: Call) -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    from capsule import Execution
+
+    return dict(to_builtins(Execution(task_name=call.target)))
+
+
+def _show(call: Call, screen: Screen, outcome: Outcome) -> None:
+    if outcome.output_truncated:
+        screen.note("capsule: the task printed more than max_output allows; the rest was dropped", "yellow")
+    if call.as_json:
+        screen.result(json.dumps(outcome.envelope()))
+    elif outcome.success:
+        _show_result(screen, outcome.result)
+    else:
+        _show_failure(screen, outcome)
+
+
+def _show_result(screen: Screen, result: Any) -> None:
+    if isinstance(result, str):
+        screen.result(result)
+    elif result is not None:
+        screen.result(json.dumps(result, ensure_ascii=False))
+
+
+def _show_failure(screen: Screen, outcome: Outcome) -> None:
+    failure = outcome.error
+    assert failure is not None
+    if failure.traceback:
+        screen.note(failure.traceback.rstrip("\n"))
+        screen.error(f"task {outcome.execution.task_name} failed with {failure.exception} ({failure.error_type})")
+    else:
+        screen.error(f"task {outcome.execution.task_name}: {failure.message} ({failure.error_type})")

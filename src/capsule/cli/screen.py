@@ -1,0 +1,103 @@
+"""What goes to the terminal: the task's own output untouched, and our own words on stderr.
+
+Colours and a moving progress line only where stderr is a terminal; plain lines everywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cached_property
+from types import TracebackType
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded when the first word is said: a run that goes well says none
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+
+class Screen:
+    """Both streams of this process. `as_json` keeps stdout for the envelope alone."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    @cached_property
+    def console(self) -> Console:
+        """Our own words go here: stderr, with colours if it is a terminal."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def result(self, text: str) -> None:
+        """The one thing that is asked for, on stdout."""
+        _write(sys.stdout, text + "\n")
+
+    def printed(self, stream: str, text: str) -> None:
+        """What a task printed, as it comes."""
+        _write(sys.stdout if stream == "stdout" and not self.as_json else sys.stderr, text)
+
+    def error(self, message: str) -> None:
+        """What went wrong, in one line or a few."""
+        self.note(f"error: {message}", "bold red", head=len("error:"))
+
+    def note(self, text: str, style: str = "", head: int | None = None) -> None:
+        """A line of our own on stderr; `head` characters of it in `style` (default: all)."""
+        from rich.text import Text
+
+        line = Text(text)
+        line.stylize(style, 0, head if head is not None else len(text))
+        self.console.print(line)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    """Write and flush; text that the terminal cannot show is escaped, and a reader that went away is no error."""
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # As Python's own documentation advises: what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Phases:
+    """Shows the phases of a long piece of work on stderr while it lasts, with the time that has passed."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._progress: Progress | None = None
+        self._bar: TaskID | None = None
+        self._began = time.monotonic()
+        self.count = 0
+
+    def __enter__(self) -> Phases:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if self.count and error is None:
+            self._screen.note(f"capsule: the guest is ready ({time.monotonic() - self._began:.0f} s)", "green")
+
+    def __call__(self, phase: str) -> None:
+        """The next phase begins."""
+        self.count += 1
+        if not self._screen.console.is_terminal:
+            self._screen.note(f"capsule: {phase}...")
+            return
+        if self._progress is None:
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("capsule: {task.description}"), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=self._screen.console, transient=True)
+            self._progress.start()
+            self._bar = self._progress.add_task(phase, total=None)
+        assert self._bar is not None
+        self._progress.update(self._bar, description=phase)

@@ -1,0 +1,48 @@
+"""`--verbose`: each task's start, end and cost, live on stderr, indented below the task that called it."""
+
+from __future__ import annotations
+
+from capsule import Ended, Event, Execution, Retried, Started
+
+from .screen import Screen
+
+_MILLION = 1_000_000
+
+
+class Story:
+    """Tells events as lines."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._depth: dict[int, int] = {}
+
+    def tell(self, event: Event) -> None:
+        """One line for a start, a retry or an end."""
+        if isinstance(event, Started):
+            self._depth[event.number] = self._depth.get(event.parent or 0, -1) + 1
+            self._line(event.number, f"> {event.task_name} started", "cyan")
+        elif isinstance(event, Retried):
+            self._line(event.number, f"~ {event.task_name} failed ({event.error.error_type}), retry {event.retry}", "yellow")
+        elif isinstance(event, Ended):
+            self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        outcome = event.outcome
+        cost = describe_cost(outcome.execution)
+        if outcome.success:
+            self._line(event.number, f"< {event.task_name} done: {cost}", "green")
+        else:
+            kind = outcome.error.error_type if outcome.error else ""
+            self._line(event.number, f"< {event.task_name} failed ({kind}): {cost}", "red")
+        self._depth.pop(event.number, None)
+
+    def _line(self, number: int, text: str, style: str) -> None:
+        self._screen.note("  " * self._depth.get(number, 0) + text, style)
+
+
+def describe_cost(cost: Execution) -> str:
+    """Time, fuel, memory and retries in a few words."""
+    words = [f"{cost.duration_ms:.1f} ms", f"{cost.fuel_consumed / _MILLION:.1f}M fuel", f"{cost.ram_used / 2**20:.0f} MB"]
+    if cost.retries:
+        words.append(f"{cost.retries} {'retry' if cost.retries == 1 else 'retries'}")
+    return ", ".join(words)
