@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .errors import CacheUnwritable as CacheUnwritable
     from .errors import CapsuleError as CapsuleError
     from .errors import Denied as Denied
-    from .errors import InternalError as InternalError
     from .errors import InvalidArguments as InvalidArguments
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
@@ -57,7 +56,7 @@ _HOMES = {
         *("Outcome", "Printed", "Retried", "Started"),
     ),
     "errors": (
-        *("CacheUnwritable", "CapsuleError", "Denied", "InternalError", "InvalidArguments", "InvalidPolicy"),
+        *("CacheUnwritable", "CapsuleError", "Denied", "InvalidArguments", "InvalidPolicy"),
         *("InvalidProgram", "RuntimeClosed", "SetupError", "TaskFailed", "UsageError"),
     ),
     "policy": ("Policy",),

@@ -8,9 +8,8 @@
     │   └── RuntimeClosed     the runtime is not open
     ├── TaskFailed            the guest: it ran and did not answer; carries the outcome
     ├── Denied                the policy: a right that was not granted
-    ├── SetupError            outside: the guest could not be built or loaded on this machine
-    │   └── CacheUnwritable   the cache folder cannot be written
-    └── InternalError         capsule: a promise of ours was broken, please report it
+    └── SetupError            outside: the guest could not be built or loaded on this machine
+        └── CacheUnwritable   the cache folder cannot be written
 
 Cancellation is not here: it stays the event loop's own exception.
 """
@@ -26,7 +25,6 @@ __all__ = [
     "CacheUnwritable",
     "CapsuleError",
     "Denied",
-    "InternalError",
     "InvalidArguments",
     "InvalidPolicy",
     "InvalidProgram",
@@ -107,7 +105,3 @@ class CacheUnwritable(SetupError):
         super().__init__(
             f"cannot write the cache folder {folder} ({reason}); set CAPSULE_CACHE_DIR to a folder that only you can write"
         )
-
-
-class InternalError(CapsuleError):
-    """A promise of capsule's own was broken; please report it."""

@@ -18,6 +18,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -31,7 +32,7 @@ HELD_UP = 0.02
 interrupt what the guest does."""
 
 FEW_TIMERS = 256
-"""Fewer stale timers than this are not worth collecting."""
+"""Fewer stale timers than this are not worth forgetting."""
 
 
 class Step(Enum):
@@ -82,10 +83,17 @@ class _Queues:
     spent: deque[Job] = field(default_factory=deque)
     timers: list[tuple[float, int, Job]] = field(default_factory=list)
 
-    def drop_stale_timers(self) -> None:
-        """Forget the timers of jobs that are done, so that a long timeout does not keep a short job alive."""
-        self.timers = [timer for timer in self.timers if timer[2].phase is not Phase.DONE]
-        heapq.heapify(self.timers)
+    def trim_timers(self, jobs: int) -> None:
+        """Forget stale timers once they are many: those of jobs that are done, so that a long timeout does not keep a
+        short job alive, and those of waits that ended early, which a guest could pile up without end."""
+        if len(self.timers) > 2 * jobs + FEW_TIMERS:
+            self.timers = [timer for timer in self.timers if _is_live(timer)]
+            heapq.heapify(self.timers)
+
+
+def _is_live(timer: tuple[float, int, Job]) -> bool:
+    when, _, job = timer
+    return job.phase is not Phase.DONE and when in (job.deadline, job.wake_at)
 
 
 def default_carriers() -> int:
@@ -113,7 +121,8 @@ class Carriers:
         self._jobs: set[Job] = set()
         self._order = itertools.count()
         self._closed = False
-        self._stale_timers = 0
+        self._still_running = count
+        self._on_end: Callable[[], None] = lambda: None
         self._first_since = NEVER  # when the first carrier began the slice it is in
         self._threads = [
             threading.Thread(target=self._run, args=(number == 0,), name=f"capsule-carrier-{number}", daemon=True)
@@ -147,14 +156,20 @@ class Carriers:
             with self._lock:
                 self._spare.notify()
 
-    def close(self) -> None:
-        """Stop every job with the reason "cancelled", let each unwind, and end the threads. Blocks for a slice."""
+    def begin_close(self, on_end: Callable[[], None] = lambda: None) -> None:
+        """Stop every job with the reason "cancelled" and let each unwind; the last carrier calls `on_end` and ends."""
         with self._lock:
             self._closed = True
+            self._on_end = on_end
             for job in self._jobs:
                 self._stop(job, "cancelled")
             self._work.notify_all()
             self._spare.notify_all()
+
+    def close(self) -> None:
+        """Close and wait until every thread has ended: for a slice, or not at all after `on_end` was called."""
+        if not self._closed:
+            self.begin_close()
         for thread in self._threads:
             thread.join()
 
@@ -192,13 +207,18 @@ class Carriers:
                 if job is not None:
                     self._run_slice(job, is_first)
                 elif self._closed and not self._jobs:
-                    self._work.notify_all()
-                    self._spare.notify_all()
-                    return
+                    return self._end_thread()
                 elif is_first:
                     self._work.wait(self._until_timer())
                 else:
                     self._spare.wait(0.1 if self._closed else None)
+
+    def _end_thread(self) -> None:
+        self._work.notify_all()
+        self._spare.notify_all()
+        self._still_running -= 1
+        if not self._still_running:
+            self._on_end()
 
     def _until_timer(self) -> float | None:
         timers = self._queues.timers
@@ -259,7 +279,7 @@ class Carriers:
         if step is Step.DONE:
             job.phase = Phase.DONE
             self._jobs.discard(job)
-            self._count_stale_timer()
+            self._queues.trim_timers(len(self._jobs))
         elif job.stop_reason is not None:
             job.phase = Phase.READY
             self._queues.fresh.appendleft(job)
@@ -272,14 +292,9 @@ class Carriers:
             if job.wake_at < job.deadline:
                 self._set_timer(job, "wake_at", job.wake_at)
 
-    def _count_stale_timer(self) -> None:
-        self._stale_timers += 1
-        if self._stale_timers > max(FEW_TIMERS, len(self._queues.timers) // 2):
-            self._queues.drop_stale_timers()
-            self._stale_timers = 0
-
     def _set_timer(self, job: Job, name: str, when: float) -> None:
         setattr(job, name, when)
         if when != NEVER:
             heapq.heappush(self._queues.timers, (when, next(self._order), job))
+            self._queues.trim_timers(len(self._jobs))
             self._work.notify()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 from .. import abc
 from ..abc import Limits, Listener
@@ -38,10 +37,13 @@ class WasmEngine(abc.Engine):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._carriers.close)
-            await anyio.to_thread.run_sync(self._ticker.close)
-            self._guest.close()
+        ended = anyio.Event()
+        self._carriers.begin_close(lambda: self._port.post(ended.set))
+        with anyio.CancelScope(shield=True):  # unwinding a thousand guests takes a while: the loop goes on meanwhile
+            await ended.wait()
+        self._carriers.close()
+        self._ticker.close()
+        self._guest.close()
 
     def _tick(self) -> None:
         self._guest.tick()

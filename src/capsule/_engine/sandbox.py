@@ -18,7 +18,7 @@ from .guest_state import GuestState
 from .loaded import LoadedGuest
 from .output import Output
 from .port import LoopPort
-from .store import GuestStore
+from .store import GuestCall, GuestStore
 from .traps import classify
 
 _STOPPED = {
@@ -119,7 +119,7 @@ class SandboxCore:
             return self._failed(error)
         if self.state.host_error is not None:
             return self._failed("")
-        if not hasattr(fiber, "take_reply"):
+        if not isinstance(fiber, GuestCall):
             return None
         try:
             return self.ending(reply=fiber.take_reply(self.limits.max_message))

@@ -1,0 +1,248 @@
+"""`capsule run` as a person or a script sees it: real processes, real pipes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from capsule._guest.cache import CompiledGuest
+
+COMMAND = [sys.executable, "-c", "from capsule.cli.main import main; main()"]
+HELLO = 'from capsule import task\n\n@task(name="main", compute="LOW", ram="64MB")\ndef main() -> str:\n    return "Hello from Capsule!"\n'
+
+
+def capsule(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *args], input=stdin, capture_output=True, text=True, timeout=120, env={**os.environ, **env}, check=False
+    )
+
+
+@pytest.fixture(autouse=True)
+def built(guest: CompiledGuest) -> None:
+    """The guest is there before the first command."""
+
+
+def test_hello(write) -> None:
+    """The value of main is what stdout holds, and nothing else is said."""
+    done = capsule("run", write("hello.py", HELLO))
+    assert (done.stdout, done.stderr, done.returncode) == ("Hello from Capsule!\n", "", 0)
+
+
+def test_json_is_one_line_of_stdout(write) -> None:
+    """--json prints the envelope of the design and nothing else on stdout; what the task prints goes to stderr."""
+    done = capsule("run", write("hello.py", HELLO.replace("    return", '    print("working")\n    return')), "--json")
+    envelope = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == "working\n"
+    assert list(envelope) == ["success", "result", "error", "execution"]
+    assert (envelope["success"], envelope["result"], envelope["error"]) == (True, "Hello from Capsule!", None)
+    names = ["task_name", "duration_ms", "retries", "fuel_consumed", "ram_used", "host_requests"]
+    assert list(envelope["execution"]) == names
+
+
+ECHO = "def main(*args, **kwargs):\n    return [list(args), kwargs]\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["1", "two"], [["1", "two"], {}]),
+        (["--args-json", '[1, "two", null]'], [[1, "two", None], {}]),
+        (["--args-json", '{"n": 1.5}'], [[], {"n": 1.5}]),
+        (["--args-file", "args.json"], [[{"deep": []}], {}]),
+        (["--args-file", "-"], [[7], {}]),
+        (["--", "--json"], [["--json"], {}]),
+    ],
+)
+def test_arguments(write, args: list[str], expected: object) -> None:
+    """Bare arguments reach main as strings, typed ones as JSON."""
+    write("args.json", '[{"deep": []}]')
+    done = capsule("run", write("echo.py", ECHO), *args, stdin="[7]")
+    assert json.loads(done.stdout) == expected, done.stderr
+
+
+WRONG = [
+    (["run", "missing.py"], "no such file"),
+    (["run", "."], "folder"),
+    (["run", "syntax.py"], "syntax.py:2"),
+    (["run", "hello.py", "extra"], "main()"),
+    (["run", "hello.py:other"], "other"),
+    (["run", "hello.py", "--timeout", "5x"], "500ms"),
+    (["run", "hello.py", "--compute", "SOME"], "LOW, MEDIUM, HIGH"),
+    (["run", "hello.py", "--ram", "much"], "64MB"),
+    (["run", "hello.py", "--ram", "1MB"], "less than the guest needs to start"),
+    (["run", "level.py"], "LOW, MEDIUM, HIGH"),
+    (["run", "unknown.py"], "timeout"),
+    (["run", "two.py"], "first"),
+    (["run", "hello.py", "--args-json", "{"], "not JSON"),
+    (["run", "hello.py", "--args-json", "3"], "array or object"),
+    (["run", "hello.py", "--args-file", "missing.json"], "missing.json"),
+    (["run", "hello.py", "a", "--args-json", "[]"], "one way"),
+]
+
+
+@pytest.mark.parametrize(("args", "fragment"), WRONG, ids=[" ".join(args) for args, _ in WRONG])
+def test_a_wrong_call(write, args: list[str], fragment: str) -> None:
+    """A call that is wrong exits with 2, says what to do, and never shows a traceback of ours."""
+    write("hello.py", HELLO)
+    write("syntax.py", "def main():\n    return (\n")
+    write("level.py", HELLO.replace("LOW", "SOME"))
+    write("unknown.py", HELLO.replace("ram=", "tiemout="))
+    write("two.py", "from capsule import task\n@task\ndef first(): ...\n@task\ndef second(): ...\n")
+    done = capsule(*args)
+    assert done.returncode == 2, done
+    assert fragment in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wrong_call_in_json(write) -> None:
+    """With --json a wrong call is an envelope too."""
+    done = capsule("run", "missing.py", "--json")
+    envelope = json.loads(done.stdout)
+    assert (envelope["success"], envelope["error"]["error_type"], done.returncode) == (False, "invalid", 2)
+
+
+def test_a_syntax_error_shows_its_place(write) -> None:
+    """File, line and a caret."""
+    done = capsule("run", write("broken.py", "def main():\n    retrun 1\n"))
+    assert "broken.py:2" in done.stderr
+    assert "retrun 1" in done.stderr
+    assert "^" in done.stderr
+
+
+def test_a_failed_task(write) -> None:
+    """A task that raises exits with 1 and shows its own file and line."""
+    done = capsule("run", write("fails.py", "def main():\n    raise ValueError('no luck')\n"))
+    assert done.returncode == 1
+    assert 'File "fails.py", line 2, in main' in done.stderr
+    assert "ValueError: no luck" in done.stderr
+    assert str(Path.cwd()) not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("ssl", "TLS"), ("ctypes", "native"), ("numpy", "native"), ("nowhere_to_be_found", "nowhere_to_be_found")],
+)
+def test_a_module_that_is_not_there(write, name: str, words: str) -> None:
+    """A missing module says why."""
+    done = capsule("run", write("needs.py", f"def main():\n    import {name}\n"))
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "body", "kind"),
+    [
+        (["--timeout", "200ms"], "    while True: pass", "timeout"),
+        (["--timeout", "200ms"], "    import time; time.sleep(60)", "timeout"),
+        (["--compute", "3000000"], "    while True: pass", "fuel_exhausted"),
+        (["--ram", "32MB"], "    return len(bytearray(64 << 20))", "memory_exhausted"),
+    ],
+)
+def test_ceilings(write, limit: list[str], body: str, kind: str) -> None:
+    """An option of the command cuts what the program declares."""
+    source = f'from capsule import task\n@task(timeout="1h", compute="HIGH", ram="1GB")\ndef main():\n{body}\n'
+    done = capsule("run", write("greedy.py", source), "--json", *limit)
+    assert json.loads(done.stdout)["error"]["error_type"] == kind
+    assert done.returncode == 1
+
+
+def test_which_function_runs(write) -> None:
+    """Without a task called main, the function main; without that, the only task."""
+    assert capsule("run", write("plain.py", "def main():\n    return 'plain'\n")).stdout == "plain\n"
+    only = "from capsule import task\n@task\ndef only():\n    return 'only'\n"
+    assert capsule("run", write("only.py", only)).stdout == "only\n"
+    named = 'from capsule import task\n@task(name="main")\ndef other():\n    return 1\ndef main():\n    return 2\n'
+    assert capsule("run", write("named.py", named)).stdout == "1\n"
+
+
+def test_output_streams_live(write) -> None:
+    """What a task prints is there while it still runs, also without a newline before it sleeps."""
+    source = "import sys, time\ndef main():\n    print('first', end=''); time.sleep(60)\n"
+    process = subprocess.Popen([*COMMAND, "run", write("slow.py", source)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.read(5) == b"first"
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
+@pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
+def test_control_c(write, body: str) -> None:
+    """Ctrl-C ends a busy or sleeping guest at once, with status 130 and no traceback."""
+    source = f"def main():\n    print('up', flush=True)\n    {body}\n"
+    file = write("endless.py", source)
+    command = [*COMMAND, "run", file, "--timeout", "60s", "--compute", "HIGH"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 130
+    assert errors == b"error: interrupted\n"
+
+
+def test_verbose_tells_the_story(write) -> None:
+    """--verbose tells each task's start, end and cost on stderr; a called task is indented."""
+    source = (
+        "from capsule import task\n@task\ndef main():\n    return inner(2)\n"
+        "@task(max_retries=1)\ndef inner(n):\n    return n * 2\n"
+    )
+    done = capsule("run", write("story.py", source), "--verbose")
+    lines = done.stderr.splitlines()
+    assert done.stdout == "4\n"
+    assert lines[:2] == ["> main started", "  > inner started"]
+    assert lines[2].startswith("  < inner done: ")
+    assert " ms, " in lines[2]
+    assert " fuel, " in lines[2]
+    assert lines[3].startswith("< main done: ")
+
+
+def test_no_colours_in_a_pipe(write) -> None:
+    """Escape codes only go to terminals."""
+    done = capsule("run", write("fails.py", "def main():\n    1 / 0\n"), "-v")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_goes_away(write) -> None:
+    """A closed pipe is no error of ours."""
+    source = "def main():\n    for n in range(10000): print(n)\n"
+    file = write("lines.py", source)
+    process = subprocess.Popen([*COMMAND, "run", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.wait(60)
+    process.stderr.close()
+    assert errors == b""
+
+
+def test_a_terminal_that_cannot_say_it(write) -> None:
+    """Text that the terminal's encoding lacks is escaped, not an error."""
+    done = capsule("run", write("text.py", "def main():\n    print('→')\n    return 'ü'\n"), PYTHONIOENCODING="ascii")
+    assert (done.stdout, done.returncode) == ("\\u2192\n\\xfc\n", 0)
+
+
+def test_an_edited_file_runs_as_edited(write) -> None:
+    """No compile step stands between an edit and a run."""
+    for number in (1, 2):
+        assert capsule("run", write("edited.py", f"def main():\n    return {number}\n")).stdout == f"{number}\n"
+
+
+def test_version_and_help() -> None:
+    """--version answers, and help shows an example."""
+    assert capsule("--version").stdout.startswith("capsule ")
+    assert "capsule run hello.py" in capsule("run", "--help").stdout
+    assert "Example" in capsule("--help").stdout
