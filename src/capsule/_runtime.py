@@ -196,9 +196,8 @@ class Runtime:
             depth=caller.message.depth + 1 if caller else 0,
             parent=caller.message.number if caller else None,
         )
-        place = caller.place if caller else None
         return Delivery(
-            message, opened.engine, opened.switchboard, self._admission, self._capabilities, self._notify, place
+            message, opened.engine, opened.switchboard, self._admission, self._capabilities, self._notify, caller
         )
 
     def _policy_for(self, spec: TaskSpec, engine: Engine) -> Policy:
@@ -231,8 +230,10 @@ class Runtime:
             ref._settle(outcome or delivery.cancelled())
 
     async def _call_from_guest(self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        delivery = self._make_delivery(context.program, spec, args, kwargs, caller=context.state)
-        return (await delivery.run()).unwrap()
+        caller: Delivery = context.state
+        with caller.family.child():
+            delivery = self._make_delivery(context.program, spec, args, kwargs, caller)
+            return (await delivery.run()).unwrap()
 
     def _notify(self, event: Event) -> None:
         if self._on_event is None:

@@ -31,6 +31,7 @@ MAX_TIMEOUT = 30 * 24 * 3600.0
 
 MAX_RETRIES = 1000
 MAX_DEPTH = 64
+MAX_SUBTASKS = 1_000_000
 
 
 def parse_compute(value: int | str) -> int:
@@ -122,6 +123,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_depth: int = 8
     """How deep tasks may call tasks."""
 
+    max_subtasks: int = 1000
+    """How many tasks that a message called, directly or through others, may be live at once; waiting ones count."""
+
     def __post_init__(self) -> None:
         parse_compute(self.compute)
         if parse_size(self.ram) > MAX_RAM:
@@ -131,6 +135,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         parse_size(self.max_message, "max_message")
         _check_count("max_retries", self.max_retries, MAX_RETRIES)
         _check_count("max_depth", self.max_depth, MAX_DEPTH)
+        _check_count("max_subtasks", self.max_subtasks, MAX_SUBTASKS)
 
     @classmethod
     def largest(cls) -> Policy:
@@ -143,6 +148,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_output="1GB",
             max_message="1GB",
             max_depth=MAX_DEPTH,
+            max_subtasks=MAX_SUBTASKS,
         )
 
     @property
@@ -188,6 +194,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_output=min(self.max_output_bytes, ceiling.max_output_bytes),
             max_message=min(self.max_message_bytes, ceiling.max_message_bytes),
             max_depth=min(self.max_depth, ceiling.max_depth),
+            max_subtasks=min(self.max_subtasks, ceiling.max_subtasks),
         )
 
 

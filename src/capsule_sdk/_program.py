@@ -76,10 +76,15 @@ def _describe(error):
     _drop_own_frames(report)
     return {
         "kind": kind,
-        "exception": type(error).__name__,
-        "message": str(error)[:MOST_TEXT],
-        "traceback": "".join(report.format())[-MOST_TEXT:],
+        "exception": _sayable(type(error).__name__),
+        "message": _sayable(str(error)[:MOST_TEXT]),
+        "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
+
+
+def _sayable(text):
+    """`text` without what UTF-8 cannot say (lone surrogates), which the host would not read."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _drop_own_frames(report, seen=()):

@@ -57,7 +57,11 @@ def pause(seconds):
 
 def call(operation, payload):
     """Submit, wait for that one completion, and answer its value. Raises what the host answered with."""
-    ticket = submit(operation, payload)
+    return result(submit(operation, payload))
+
+
+def result(ticket):
+    """Wait for the completion of one ticket, and answer its value. Raises what the host answered with."""
     while ticket not in _arrived:
         _wait(None)
     return value_of(_arrived.pop(ticket))

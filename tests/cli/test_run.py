@@ -246,3 +246,11 @@ def test_version_and_help() -> None:
     assert capsule("--version").stdout.startswith("capsule ")
     assert "capsule run hello.py" in capsule("run", "--help").stdout
     assert "Example" in capsule("--help").stdout
+
+
+def test_control_characters_are_shown_not_sent(write) -> None:
+    """What a failed task says of itself cannot steer the terminal."""
+    source = "def main():\n    raise ValueError('\\x1b[2J\\x07 gone')\n"
+    done = capsule("run", write("steer.py", source))
+    assert "\x1b" not in done.stderr
+    assert "\\x1b[2J\\x07 gone" in done.stderr

@@ -163,7 +163,6 @@ def test_the_caret_stands_below_the_fault():
     [
         ("x = 1\0", "NUL"),
         ("x = '\ud800'", "surrogate"),
-        ("a" + ".b" * 100_000, "nested too deeply"),
         ("-" * 100_000 + "1", "nested too deeply"),
         ("#" * (parsing.MAX_SOURCE + 1), "the most is 4,194,304"),
     ],
@@ -173,7 +172,15 @@ def test_text_that_is_no_python_is_refused(text, words):
     assert words in refused(text).reason
 
 
-@pytest.mark.parametrize("text", ["[" * 150 + "]" * 150, "x = " + "-" * 900 + "1", "def f(a=" + "-" * 900 + "1): pass"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 150 + "]" * 150,
+        "x = " + "-" * 900 + "1",
+        "def f(a=" + "-" * 900 + "1): pass",
+        "a" + ".b" * 100_000,  # more than CPython 3.13 can take, and not more than 3.14 can
+    ],
+)
 def test_deep_nesting_reads_or_refuses(text):
     """Nesting that the parser can just take never escapes as a RecursionError."""
     try:

@@ -3,12 +3,13 @@
 Nobody is refused; those who do not fit wait in order. A sandbox that waits for a task it called holds its own
 place meanwhile, so a family could wait for itself for ever. That is why each place has a lane: one child at a
 time goes ahead in its parent's lane, beyond the caps, and at most `max_depth` such children can be live for each
-place. Everything here runs on the event loop and decides without waiting; only `enter` waits.
+place. Everything here runs on the event loop and decides without waiting; only `enter` waits. No step looks at
+all who wait: a guest can make them many.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import anyio
@@ -24,6 +25,8 @@ class Place:
     ram: int
     lane_of: Place | None = None
     lane_is_taken: bool = False
+    waiting: OrderedDict[_Waiter, None] = field(default_factory=OrderedDict)
+    """The children of this place that wait, in order."""
 
 
 @dataclass(eq=False)
@@ -41,7 +44,7 @@ class Admission:
         self.max_sandboxes, self.max_memory = max_sandboxes, max_memory
         self.live = 0
         self.memory = 0
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -61,8 +64,7 @@ class Admission:
         Cancelling leaves the queue as if it had never been joined.
         """
         waiter = _Waiter(ram, parent)
-        self._waiters.append(waiter)
-        self._admit()
+        self._join(waiter)
         try:
             await waiter.admitted.wait()
         except BaseException:
@@ -75,45 +77,51 @@ class Admission:
         """Give a place back."""
         if place.lane_of is not None:
             place.lane_of.lane_is_taken = False
+            self._admit_child(place.lane_of)
         else:
             self.live -= 1
             self.memory -= place.ram
-        self._admit()
+            self._admit_front()
+
+    def _join(self, waiter: _Waiter) -> None:
+        """At the end of the queue, and out of it at once if there is room or the parent's lane is free."""
+        self._waiters[waiter] = None
+        if waiter.parent is not None:
+            waiter.parent.waiting[waiter] = None
+        self._admit_front()
+        if waiter.place is None and waiter.parent is not None:
+            self._admit_child(waiter.parent)
 
     def _withdraw(self, waiter: _Waiter) -> None:
         if waiter.place is not None:  # cancelled in the moment of being admitted
             self.leave(waiter.place)
         else:
-            self._waiters.remove(waiter)
-            self._admit()  # it may have been the one that did not fit
+            self._forget(waiter)
+            self._admit_front()  # it may have been the one that did not fit
 
-    def _admit(self) -> None:
-        """Admit from the front, and those behind it who can go ahead in their parent's lane."""
-        still = deque[_Waiter]()
-        is_blocked = False
-        for waiter in self._waiters:
-            place = self._lane(waiter) or (None if is_blocked else self._common(waiter))
-            if place is None:
-                is_blocked = True  # nobody overtakes the front of the queue, or large ones would starve
-                still.append(waiter)
-            else:
-                waiter.place = place
-                waiter.admitted.set()
-        self._waiters = still
+    def _forget(self, waiter: _Waiter) -> None:
+        del self._waiters[waiter]
+        if waiter.parent is not None:
+            del waiter.parent.waiting[waiter]
 
-    def _lane(self, waiter: _Waiter) -> Place | None:
-        parent = waiter.parent
-        if parent is None or parent.lane_is_taken or self._fits(waiter):
-            return None
-        parent.lane_is_taken = True
-        return Place(waiter.ram, lane_of=parent)
+    def _admit_front(self) -> None:
+        """Admit from the front until one does not fit: nobody overtakes it, or large ones would starve."""
+        while self._waiters:
+            waiter = next(iter(self._waiters))
+            if self.live >= self.max_sandboxes or self.memory + waiter.ram > self.max_memory:
+                return
+            self.live += 1
+            self.memory += waiter.ram
+            self._admit(waiter, lane_of=None)
 
-    def _common(self, waiter: _Waiter) -> Place | None:
-        if not self._fits(waiter):
-            return None
-        self.live += 1
-        self.memory += waiter.ram
-        return Place(waiter.ram)
+    def _admit_child(self, parent: Place) -> None:
+        """Admit the first child that waits for `parent`'s lane, if it is free."""
+        if parent.waiting and not parent.lane_is_taken:
+            parent.lane_is_taken = True
+            self._admit(next(iter(parent.waiting)), lane_of=parent)
+            self._admit_front()  # the child may have stood there, and held up those behind it
 
-    def _fits(self, waiter: _Waiter) -> bool:
-        return self.live < self.max_sandboxes and self.memory + waiter.ram <= self.max_memory
+    def _admit(self, waiter: _Waiter, lane_of: Place | None) -> None:
+        self._forget(waiter)
+        waiter.place = Place(waiter.ram, lane_of=lane_of)
+        waiter.admitted.set()

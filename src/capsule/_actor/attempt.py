@@ -6,6 +6,7 @@ still works for it is cancelled and waited for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,8 @@ from anyio.abc import TaskGroup
 
 from ..abc import CallContext, Capability, Ending, Engine, Limits, Sandbox
 from ..errors import CapsuleError, Denied, TaskFailed, UsageError
+from .decoding import decode
+from .family import MOST_OPEN_CALLS, Family
 
 log = logging.getLogger("capsule")
 
@@ -33,8 +36,9 @@ class Switchboard:
         self._calls, self._incoming = anyio.create_memory_object_stream[Callable[[], Awaitable[None]]](math.inf)
 
     def connect(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Begin a host call soon. From the event loop, never waits."""
-        self._calls.send_nowait(call)
+        """Begin a host call soon, or never if the runtime is being left. From the event loop; waits and raises never."""
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._calls.send_nowait(call)
 
     async def serve(self, tasks: TaskGroup) -> None:
         """Begin calls in `tasks` until `close`."""
@@ -48,7 +52,8 @@ class Switchboard:
 
 
 class Attempt:
-    """Listens to one sandbox. `switchboard` owns its host calls; `print_text` hears (stream, text)."""
+    """Listens to one sandbox. `switchboard` owns its host calls, `family` counts them; `print_text` hears (stream,
+    text)."""
 
     def __init__(
         self,
@@ -59,7 +64,9 @@ class Attempt:
         limits: Limits,
         print_text: Callable[[str, str], None],
         on_closed: Callable[[], None],
+        family: Family,
     ) -> None:
+        self._family = family
         self._switchboard, self._capabilities, self._context = switchboard, capabilities, context
         self._max_message = limits.max_message
         self._print_text = print_text
@@ -85,11 +92,15 @@ class Attempt:
     async def _end_calls(self) -> None:
         if not self._serving:
             return
-        self._all_served = anyio.Event()
-        for ticket in self._serving:
-            _cancel(self._serving, ticket)
-        with anyio.CancelScope(shield=True):
-            await self._all_served.wait()
+        for ticket, scope in list(self._serving.items()):
+            if isinstance(scope, anyio.CancelScope):
+                scope.cancel()
+            else:  # not begun, and when the runtime is left nobody would begin it any more
+                self._finish(ticket, _GIVEN_UP_REPLY)
+        if self._serving:
+            self._all_served = anyio.Event()
+            with anyio.CancelScope(shield=True):
+                await self._all_served.wait()
 
     # The sandbox speaks.
 
@@ -104,9 +115,13 @@ class Attempt:
 
     def on_submit(self, ticket: int, operation: str, payload: str) -> None:
         """Begin to serve a host call, unless the guest has ended since."""
-        if not self._is_over:
-            self._serving[ticket] = None
-            self._switchboard.connect(lambda: self._serve(ticket, operation, payload))
+        if self._is_over:
+            return
+        if not self._family.begin_call():
+            self._sandbox.complete(ticket, _error("denied", _TOO_MANY))
+            return
+        self._serving[ticket] = None
+        self._switchboard.connect(lambda: self._serve(ticket, operation, payload))
 
     def on_cancel(self, ticket: int) -> None:
         """The guest gave a host call up."""
@@ -114,30 +129,36 @@ class Attempt:
             _cancel(self._serving, ticket)
 
     async def _serve(self, ticket: int, operation: str, payload: str) -> None:
-        reply = _error("cancelled", "the call was given up")
+        if ticket not in self._serving:
+            return  # the guest ended before it was its turn
+        reply = _GIVEN_UP_REPLY
         try:
             if self._serving[ticket] is not GIVEN_UP:
                 with anyio.CancelScope() as scope:
                     self._serving[ticket] = scope
                     reply = await self._answer(operation, payload)
         finally:
-            del self._serving[ticket]
-            self._sandbox.complete(ticket, reply)
-            if self._all_served is not None and not self._serving:
-                self._all_served.set()
+            self._finish(ticket, reply)
+
+    def _finish(self, ticket: int, reply: str) -> None:
+        del self._serving[ticket]
+        self._family.end_call()
+        self._sandbox.complete(ticket, reply)
+        if self._all_served is not None and not self._serving:
+            self._all_served.set()
 
     async def _answer(self, operation: str, payload: str) -> str:
         capability = self._capabilities.get(operation)
         if capability is None:
             return _error("denied", f"there is no host call {operation!r}")
         try:
-            value = await capability(self._context, msgspec.json.decode(payload))
-            reply = msgspec.json.encode({"ok": value}).decode()
+            value = await capability(self._context, decode(payload))
+            reply = msgspec.json.encode({"ok": value})
         except Exception as error:  # noqa: BLE001 - the border: whatever a capability raises becomes a reply
             return _describe(error, operation)
         if len(reply) > self._max_message:
             return _error("invalid", f"the answer is larger than max_message allows ({self._max_message} bytes)")
-        return reply
+        return reply.decode()
 
 
 def _cancel(serving: dict[int, anyio.CancelScope | object | None], ticket: int) -> None:
@@ -153,6 +174,10 @@ def _error(error_type: str, message: str, exception: str = "") -> str:
     return msgspec.json.encode({"error": error}).decode()
 
 
+_GIVEN_UP_REPLY = _error("cancelled", "the call was given up")
+_TOO_MANY = f"more than {MOST_OPEN_CALLS:,} host calls open at once, those of sub-tasks included"
+
+
 def _describe(error: Exception, operation: str) -> str:
     """The reply for what a capability raised. Only texts that were written for the guest pass the wall."""
     if isinstance(error, TaskFailed):
@@ -161,6 +186,8 @@ def _describe(error: Exception, operation: str) -> str:
         return _error("denied", str(error))
     if isinstance(error, (UsageError, msgspec.MsgspecError)):
         return _error("invalid", str(error))
+    if isinstance(error, RecursionError):  # from a value that a guest nested too deeply
+        return _error("invalid", "the call or its answer is nested too deeply")
     if not isinstance(error, CapsuleError):
         log.error("the host call %r failed", operation, exc_info=error)
     return _error("internal_error", f"the host call {operation!r} failed")

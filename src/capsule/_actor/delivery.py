@@ -25,8 +25,15 @@ from ..abc import CallContext, Capability, Ending, Engine, Limits
 from ..policy import Policy
 from .admission import Admission, Place
 from .attempt import Attempt, Switchboard
+from .decoding import decode
+from .family import Family
 
 PAGE = 65536
+
+MOST_TEXT = 32_000
+"""Characters kept of what a guest says of its failure: these texts go into logs and into the messages of callers."""
+
+MOST_NAME = 200
 
 RETRIED: frozenset[ErrorType] = frozenset(
     {"task_error", "timeout", "fuel_exhausted", "memory_exhausted", "stack_overflow", "trap", "internal_error"}
@@ -59,7 +66,7 @@ class _GuestError(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
-    ok: Any = None
+    ok: Any = msgspec.UNSET
     error: _GuestError | None = None
     pages: int = 0
 
@@ -75,13 +82,16 @@ class Delivery:
         admission: Admission,
         capabilities: Mapping[str, Capability],
         notify: Callable[[Event], None],
-        parent_place: Place | None = None,
+        caller: Delivery | None = None,
     ) -> None:
         self.message = message
         self._engine, self._switchboard, self._admission = engine, switchboard, admission
-        self._capabilities, self._notify, self._parent_place = capabilities, notify, parent_place
+        self._capabilities, self._notify = capabilities, notify
+        self._parent_place = caller.place if caller else None
+        self.family = caller.family if caller else Family(message.policy.max_subtasks)
         self.place: Place | None = None
         """The place of the attempt that runs now."""
+        self._end: Outcome | None = None
         self._began = time.monotonic()
         self._fuel = self._ram = self._retries = 0
 
@@ -89,12 +99,12 @@ class Delivery:
         """Attempt until there is an answer or no attempt is left. Cancelling ends the sandbox and raises."""
         message = self.message
         self._notify(Started(number=message.number, task_name=message.spec.name, parent=message.parent))
-        outcome = self.cancelled()
         try:
-            outcome = await self._attempts()
+            self._end = await self._attempts()
         finally:
-            self._notify(Ended(number=message.number, task_name=message.spec.name, outcome=outcome))
-        return outcome
+            self._end = self._end or self.cancelled()
+            self._notify(Ended(number=message.number, task_name=message.spec.name, outcome=self._end))
+        return self._end
 
     async def _attempts(self) -> Outcome:
         message = self.message
@@ -107,7 +117,9 @@ class Delivery:
             self._notify(Retried(number=message.number, task_name=message.spec.name, error=failure, retry=self._retries))
 
     def cancelled(self) -> Outcome:
-        """The outcome of a message whose delivery was cancelled."""
+        """The outcome of a message whose delivery was cancelled: one and the same for everyone who asks."""
+        if self._end is not None:
+            return self._end
         failure = Failure(error_type="cancelled", message="the task was cancelled")
         return Outcome(success=False, error=failure, execution=self._execution())
 
@@ -136,6 +148,7 @@ class Delivery:
                 limits,
                 self._print_text,
                 lambda: self._admission.leave(place),
+                self.family,
             )
         except BaseException:
             self._admission.leave(place)
@@ -183,7 +196,7 @@ class Delivery:
 
 def _decode(reply: str) -> _Reply:
     try:
-        return msgspec.json.decode(reply, type=_Reply)
+        return decode(reply, _Reply)
     except (msgspec.MsgspecError, RecursionError) as error:
         return _Reply(error=_GuestError(kind="invalid", message=f"the sandbox's answer does not decode: {error}"))
 
@@ -192,7 +205,14 @@ def _failure(ending: Ending, reply: _Reply) -> Failure | None:
     if ending.error_type is not None:
         return Failure(error_type=ending.error_type, message=ending.message)
     error = reply.error
-    if error is None:
+    if error is None and reply.ok is not msgspec.UNSET:
         return None
+    if error is None:
+        return Failure(error_type="invalid", message="the sandbox's answer holds neither a result nor an error")
     kind = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
-    return Failure(error_type=kind, message=error.message, exception=error.exception, traceback=error.traceback)
+    return Failure(
+        error_type=kind,
+        message=error.message[:MOST_TEXT],
+        exception=error.exception and error.exception[:MOST_NAME],
+        traceback=error.traceback and error.traceback[-MOST_TEXT:],
+    )

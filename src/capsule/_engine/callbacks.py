@@ -58,6 +58,8 @@ def _sync(work: Callable[[GuestState, Any, Any], None]) -> Any:
 
 
 def _submit(state: GuestState, args: Any, results: Any) -> None:
+    if args[0].of.string.size > _MOST_NAME:
+        raise Refused(f"the name of an operation has at most {_MOST_NAME} bytes")
     operation = values.lift_string(args[0], _MOST_NAME)
     payload = values.lift_string(args[1], state.limits.max_message)
     values.lower_u64(results[0], state.calls.submit(operation, payload))

@@ -17,9 +17,16 @@ class Refused(Exception):
     """The guest broke a rule of the queue; it is ended with this text."""
 
 
+_TOO_MUCH = (
+    '{"error":{"error_type":"invalid","message":"the answers that wait to be taken exceed the memory of the sandbox"}}'
+)
+
+
 class CallQueue:
     """Open operations and arrived completions of one sandbox.
 
+    What is held here for a guest lies outside its memory, so it is held to the same size: the payloads of open
+    operations together, and the answers that it has not taken yet, each at most `ram` bytes.
     An operation counts as open until the host has answered it, also when the guest has given it up: otherwise a
     guest that submits and cancels in a loop could pile up work on the event loop.
     """
@@ -34,6 +41,10 @@ class CallQueue:
         self._on_submit, self._on_cancel = on_submit, on_cancel
         self._arrived: deque[tuple[int, str]] = deque()
         self._open: dict[int, bool] = {}  # ticket -> still wanted
+        self._payloads: dict[int, int] = {}  # ticket -> characters
+        self._sent = 0
+        # Two counters that only grow, each written on one side, so that neither needs a lock.
+        self._answered = self._taken = 0
         self._last_ticket = 0
         self.wait_until: float | None = None
         """While the guest waits in `next`: the time at which it wants to be woken in any case."""
@@ -42,8 +53,12 @@ class CallQueue:
         """A new ticket for an operation, which goes to the event loop. Raises Refused beyond a limit."""
         if len(self._open) >= self._limits.max_open_calls:
             raise Refused(f"more than {self._limits.max_open_calls} host calls open at once")
+        if self._sent + len(payload) > self._limits.ram:
+            raise Refused("the host calls open at once carry more than the sandbox's own memory")
         self._last_ticket += 1
         self._open[self._last_ticket] = True
+        self._payloads[self._last_ticket] = len(payload)
+        self._sent += len(payload)
         self._on_submit(self._last_ticket, operation, payload)
         return self._last_ticket
 
@@ -55,6 +70,9 @@ class CallQueue:
 
     def complete(self, ticket: int, reply: str) -> None:
         """The host's answer to one operation. The guest must be woken by the caller."""
+        if self._answered - self._taken + len(reply) > self._limits.ram:
+            reply = _TOO_MUCH
+        self._answered += len(reply)
         self._arrived.append((ticket, reply))
 
     def begin_wait(self, seconds: float) -> None:
@@ -66,6 +84,8 @@ class CallQueue:
         """What ends the guest's wait: a completion, (0, "") when its time is up, or None to go on waiting."""
         while self._arrived:
             ticket, reply = self._arrived.popleft()
+            self._taken += len(reply)
+            self._sent -= self._payloads.pop(ticket, 0)
             if self._open.pop(ticket, False):
                 self.wait_until = None
                 return ticket, reply

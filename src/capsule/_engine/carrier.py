@@ -189,6 +189,7 @@ class Carriers:
             self._make_ready(job, self._queues.fresh)
         elif job.phase is Phase.READY and job.has_started:
             self._queues.fresh.appendleft(job)  # ahead of its turn; the second entry is skipped when it comes up
+            self._work.notify()
 
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
@@ -283,6 +284,7 @@ class Carriers:
         elif job.stop_reason is not None:
             job.phase = Phase.READY
             self._queues.fresh.appendleft(job)
+            self._work.notify()  # another carrier may have run it, and that one does not take what is fresh
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:

@@ -30,6 +30,7 @@ class WasmEngine(abc.Engine):
         return self._min_ram
 
     async def __aenter__(self) -> WasmEngine:
+        self._live = set[WasmSandbox]()
         self._port = LoopPort()
         self._guest = LoadedGuest(self._file)
         self._ticker = Ticker(self._tick)
@@ -37,6 +38,8 @@ class WasmEngine(abc.Engine):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for sandbox in list(self._live):
+            sandbox.close()
         ended = anyio.Event()
         self._carriers.begin_close(lambda: self._port.post(ended.set))
         with anyio.CancelScope(shield=True):  # unwinding a thousand guests takes a while: the loop goes on meanwhile
@@ -50,4 +53,4 @@ class WasmEngine(abc.Engine):
         self._carriers.watch()
 
     def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
-        return WasmSandbox(self._guest, self._carriers, self._port, limits, listener)
+        return WasmSandbox(self._guest, self._carriers, self._port, limits, listener, self._live)

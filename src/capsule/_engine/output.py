@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .calls import Refused
+
 STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -25,9 +27,9 @@ class Output:
         return self._left
 
     def write(self, stream: int, data: bytes, size: int) -> None:
-        """Pass on `data`, the beginning of a text of `size` bytes. Raises ValueError for an unknown stream."""
+        """Pass on `data`, the beginning of a text of `size` bytes. Raises Refused for an unknown stream."""
         if stream not in STREAMS:
-            raise ValueError(f"there is no stream {stream}")
+            raise Refused(f"there is no stream {stream}")
         kept = data[: self._left]
         self._left -= len(kept)
         self.is_truncated = self.is_truncated or len(kept) < size

@@ -9,6 +9,9 @@ from typing import Any
 
 from .backend import current_call_soon
 
+_MOST_AT_ONCE = 500
+"""Callbacks in one turn of the loop, some milliseconds: many guests can post faster than the loop would be free."""
+
 
 class LoopPort:
     """Runs callbacks on the event loop it was made on, in the order they were posted."""
@@ -34,9 +37,9 @@ class LoopPort:
     def _drain(self) -> None:
         self._scheduled = False
         try:
-            for _ in range(len(self._posted)):
+            for _ in range(min(len(self._posted), _MOST_AT_ONCE)):
                 callback, args = self._posted.popleft()
                 callback(*args)
         finally:
-            if self._posted and not self._scheduled:  # a callback raised: what stands behind it still runs
+            if self._posted and not self._scheduled:  # more than a turn's share, or a callback raised
                 self._schedule()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import anyio
+import anyio.lowlevel
 
 from .. import abc
 from ..abc import Ending, Limits, Listener
@@ -145,8 +146,9 @@ class SandboxCore:
 
     def close(self) -> None:
         """Free the store, once, and say so."""
-        if self.store is not None:
-            self.store.close()
+        store, self.store = self.store, None  # nobody may ask a store for its fuel that is no more
+        if store is not None:
+            store.close()
         self.state.forget()
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
@@ -154,10 +156,18 @@ class SandboxCore:
 
 
 class WasmSandbox(abc.Sandbox):
-    """The event loop's side of a sandbox."""
+    """The event loop's side of a sandbox. It stays in `live` until it is closed."""
 
-    def __init__(self, guest: LoadedGuest, carriers: Carriers, port: LoopPort, limits: Limits, listener: Listener) -> None:
-        self._carriers, self._port = carriers, port
+    def __init__(
+        self,
+        guest: LoadedGuest,
+        carriers: Carriers,
+        port: LoopPort,
+        limits: Limits,
+        listener: Listener,
+        live: set[WasmSandbox],
+    ) -> None:
+        self._carriers, self._port, self._listener, self._live = carriers, port, listener, live
         calls = CallQueue(
             limits,
             on_submit=lambda *call: port.post(listener.on_submit, *call),
@@ -165,28 +175,39 @@ class WasmSandbox(abc.Sandbox):
         )
         output = Output(limits.max_output, lambda *text: port.post(listener.on_output, *text))
         state = GuestState(limits, calls, output)
-        self._core = SandboxCore(guest, limits, state, lambda: port.post(listener.on_closed))
+        self._core = SandboxCore(guest, limits, state, lambda: port.post(self._tell_closed))
         self._job: Job | None = None
         self._is_closing = False
+        live.add(self)
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
+        if self._job is not None:
+            raise RuntimeError("this sandbox is at work: one call at a time")
         done, endings = anyio.Event(), list[Ending]()
 
         def answer(ending: Ending) -> None:  # on the event loop
             endings.append(ending)
             done.set()
 
-        job = self._job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
-        self._carriers.submit(job)
+        job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
+        if self._is_closing or not self._submit(job):
+            await anyio.lowlevel.checkpoint()
+            return Ending(error_type="cancelled", message="the sandbox is closed")
+        self._job = job
         try:
             await done.wait()
         except BaseException:
+            self._is_closing = True
             self._carriers.stop(job, "cancelled")
             with anyio.CancelScope(shield=True):  # at most a slice: the guest must be gone when the caller goes on
                 await done.wait()
             raise
         finally:
             self._job = None
+            if is_last or endings[0].reply is None:
+                self._is_closing = True  # by its carrier
+            elif self._is_closing:  # it answered in the moment in which it was to be ended
+                self._submit(_CloseJob(self._core))
         return endings[0]
 
     def complete(self, ticket: int, reply: str) -> None:
@@ -201,4 +222,18 @@ class WasmSandbox(abc.Sandbox):
         if self._job is not None:
             self._carriers.stop(self._job, "cancelled")
         else:
-            self._carriers.submit(_CloseJob(self._core))
+            self._submit(_CloseJob(self._core))
+
+    def _submit(self, job: Job) -> bool:
+        """False if the engine was left: no carrier knows of this sandbox any more, and it is closed here."""
+        try:
+            self._carriers.submit(job)
+        except RuntimeError:
+            self._is_closing = True
+            self._core.close()
+            return False
+        return True
+
+    def _tell_closed(self) -> None:
+        self._live.discard(self)
+        self._listener.on_closed()

@@ -43,12 +43,21 @@ class Screen:
         self.note(f"error: {message}", "bold red", head=len("error:"))
 
     def note(self, text: str, style: str = "", head: int | None = None) -> None:
-        """A line of our own on stderr; `head` characters of it in `style` (default: all)."""
+        """A line of our own on stderr; `head` characters of it in `style` (default: all).
+
+        Names and messages in it may come from a hostile program, so control characters are shown, not sent.
+        """
         from rich.text import Text
 
-        line = Text(text)
+        line = Text("".join(map(_visible, text)))
         line.stylize(style, 0, head if head is not None else len(text))
         self.console.print(line)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _write(stream: IO[str], text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Self
 
 import anyio
 
@@ -39,7 +39,7 @@ class FakeEngine(Engine):
         """As given."""
         return self._min_ram
 
-    async def __aenter__(self) -> FakeEngine:
+    async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._is_open = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 
 __all__ = ["RecordingListener"]
 
-Entry = tuple[str, *tuple[int | str, ...]]
+Entry = tuple[Any, ...]
 
 
 class RecordingListener:

@@ -1,0 +1,126 @@
+"""Tasks that call tasks: from plain code, from `async def` code, many at once, and no more than the policy allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from capsule import Policy, Runtime, TaskFailed
+
+FAMILY = """
+import asyncio, time
+from capsule import task, TaskFailed
+
+@task(compute="LOW", ram="64MB")
+def double(n):
+    return 2 * n
+
+@task(compute="LOW", ram="64MB")
+async def nap(seconds, value=None):
+    await asyncio.sleep(seconds)
+    return value
+
+@task(compute="LOW", ram="64MB")
+def fails(what, *, how="badly"):
+    raise ValueError(f"{what} failed {how}")
+
+@task
+def plain():
+    return [double(1), double(n=2)]
+
+@task
+async def gathered(count):
+    began = time.monotonic()
+    values = await asyncio.gather(*(nap(0.3, n) for n in range(count)))
+    return [values == list(range(count)), time.monotonic() - began]
+
+@task
+async def grouped():
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(nap(0.05, n)) for n in range(3)]
+    late = "no"
+    try:
+        await asyncio.wait_for(nap(30), 0.05)
+    except TimeoutError:
+        late = "yes"
+    order = [await call for call in asyncio.as_completed([nap(0.4, "slow"), nap(0.01, "quick")])]
+    return [[call.result() for call in calls], late, order]
+
+@task
+def mapped():
+    return double.map(range(5))
+
+@task
+async def mapped_async():
+    return await nap.map([0.01, 0.02])
+
+@task
+def map_fails():
+    return fails.map(["a", "b"])
+
+@task
+def caught():
+    try:
+        fails("it", how="twice")
+    except TaskFailed as error:
+        return [error.error_type, error.message]
+
+@task
+def loops():
+    return loops()
+
+@task
+async def floods(count):
+    await asyncio.gather(*(nap(5) for _ in range(count)))
+"""
+
+
+async def call(runtime: Runtime, write, task: str, *args):
+    return await runtime.run(f"{write('family.py', FAMILY)}:{task}", *args)
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        ("plain", [2, 4]),
+        ("grouped", [[0, 1, 2], "yes", ["quick", "slow"]]),
+        ("mapped", [0, 2, 4, 6, 8]),
+        ("mapped_async", [None, None]),
+        ("caught", ["task_error", "fails: ValueError: it failed twice"]),
+    ],
+)
+async def test_values_come_back(runtime: Runtime, write, task: str, value: object) -> None:
+    """Keyword arguments arrive, values come back, asyncio's own tools work on calls, a failure can be caught."""
+    assert await call(runtime, write, task) == value
+
+
+async def test_fan_out_takes_as_long_as_one(runtime: Runtime, write) -> None:
+    """Forty naps of 0.3 s at once take nowhere near twelve seconds."""
+    values_are_right, seconds = await call(runtime, write, "gathered", 40)
+    assert values_are_right
+    assert seconds < 3
+
+
+async def test_a_failed_map_raises(runtime: Runtime, write) -> None:
+    """The first failure of a map is the map's."""
+    with pytest.raises(TaskFailed, match="a failed badly"):
+        await call(runtime, write, "map_fails")
+
+
+async def test_depth_is_bounded(runtime: Runtime, write) -> None:
+    """A task that calls itself for ever is denied at the policy's depth, and the refusal says what would allow more."""
+    with pytest.raises(TaskFailed, match=r"9 levels deep is not allowed; Policy\(max_depth=9\) would allow it"):
+        await call(runtime, write, "loops")
+
+
+async def test_the_number_of_live_subtasks_is_bounded(guest, write) -> None:
+    """Beyond max_subtasks a call is denied; what was started ends with its caller."""
+    async with Runtime(policy=Policy(max_subtasks=3)) as runtime:
+        with pytest.raises(TaskFailed, match="more than 3 live sub-tasks"):
+            await call(runtime, write, "floods", 4)
+        assert await call(runtime, write, "plain") == [2, 4]
+
+
+async def test_a_family_does_not_wait_for_itself(guest, write) -> None:
+    """With one place in all, a task that calls others still finishes: children go ahead in their parent's lane."""
+    async with Runtime(max_sandboxes=1) as runtime:
+        assert await call(runtime, write, "mapped") == [0, 2, 4, 6, 8]
