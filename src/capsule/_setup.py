@@ -7,6 +7,8 @@ JSON line for each phase and one for the end.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import anyio
-import anyio.streams.text
+import anyio.abc
 import msgspec
 
 from ._guest import cache, key
@@ -30,6 +32,10 @@ PHASES = {
     "compile": "compiling it for this processor",
     "check": "trying it out",
 }
+CHILD = [sys.executable, "-P", "-m", "capsule._setup"]
+"""The process that builds. -P, because without it Python would import from the current folder, which may belong to
+the very program that nobody trusts."""
+
 GRACE = 2.0
 """Seconds that a build gets to clean up after it was cancelled."""
 
@@ -65,17 +71,12 @@ def _say(phase: str) -> None:
 
 
 async def _build_in_child(progress: Progress) -> CompiledGuest:
-    process = await anyio.open_process([sys.executable, "-m", "capsule._setup"], stdin=None, stderr=None)
-    last = _Line(error="the process that builds the guest ended without a word; run `capsule setup` to see why")
+    try:  # in a session of its own: Ctrl-C in a terminal reaches only us, and we end it
+        process = await anyio.open_process(CHILD, stdin=None, stderr=None, start_new_session=True)
+    except OSError as error:
+        raise SetupError(f"the process that builds the guest does not start: {error}") from None
     try:
-        assert process.stdout is not None
-        buffer = b""
-        async for chunk in process.stdout:
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            for line in lines:
-                last = msgspec.json.decode(line, type=_Line)
-                if last.phase:
-                    progress(PHASES[last.phase])
+        last = await _follow(process, progress)
         await process.wait()
     finally:
         with anyio.CancelScope(shield=True):
@@ -83,18 +84,51 @@ async def _build_in_child(progress: Progress) -> CompiledGuest:
     if last.folder:
         raise CacheUnwritable(last.folder, last.error)
     if not last.file:
-        raise SetupError(last.error or "the process that builds the guest was killed")
+        raise SetupError(last.error or _how_it_ended(process.returncode))
     return CompiledGuest(file=last.file, min_ram=last.min_ram)
 
 
+async def _follow(process: anyio.abc.Process, progress: Progress) -> _Line:
+    """Pass on the phases and answer the last line. A line that is none of ours, such as a debug print, is left out."""
+    assert process.stdout is not None
+    last, buffer = _Line(), b""
+    async for chunk in process.stdout:
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            try:
+                last = msgspec.json.decode(line, type=_Line)
+            except ValueError:
+                continue
+            if last.phase:
+                progress(PHASES[last.phase])
+    return last
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is not None and status < 0:
+        return f"the process that builds the guest was killed by signal {-status}; it takes about a gigabyte of memory"
+    return f"the process that builds the guest ended with status {status}; stderr says why"
+
+
 async def _end(process: anyio.abc.Process) -> None:
+    """End a build that still runs, and remove what it began if it could not do so itself."""
     if process.returncode is None:
         process.terminate()
         with anyio.move_on_after(GRACE):
             await process.wait()
-    if process.returncode is None:
-        process.kill()
+        if process.returncode is None:
+            _kill(process)
+        await process.wait()
+        cache.sweep(key.key_of(_facts()))
     await process.aclose()
+
+
+def _kill(process: anyio.abc.Process) -> None:
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own, with componentize-py in it
 
 
 def _facts() -> dict[str, str]:
@@ -115,6 +149,7 @@ def _make(file: Path) -> int:
 
     _tell(_Line(phase="build"))
     wasm = build_guest(lambda text: bytes(wat2wasm(text)), file.parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait until C is done; our parent cleans up
     _tell(_Line(phase="compile"))
     file.write_bytes(compile_guest(wasm))
     _tell(_Line(phase="check"))
@@ -128,9 +163,10 @@ def _tell(line: _Line) -> None:
 
 def _main() -> None:
     def leave(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the cleaning up
         sys.exit(1)
 
-    signal.signal(signal.SIGTERM, leave)  # so that what was begun is cleaned up
+    signal.signal(signal.SIGTERM, leave)  # so that componentize-py ends too
     facts = _facts()
     try:
         guest = cache.find_or_make(key.key_of(facts), _make, facts, lambda: _tell(_Line(phase="wait")))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from capsule._guest.cache import CompiledGuest
+from capsule._setup import CHILD
 
 COMMAND = [sys.executable, "-c", "from capsule.cli.main import main; main()"]
 
@@ -54,3 +55,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "CAPSULE_CACHE_DIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_imported_from_the_current_folder(guest: CompiledGuest, tmp_path: Path) -> None:
+    """The process that builds the guest runs in a folder that may be hostile."""
+    for name in ("capsule", "msgspec", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')", "utf-8")
+    done = subprocess.run(CHILD, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert guest.file in done.stdout, done

@@ -87,6 +87,7 @@ class Attempt:
             return await self._sandbox.call(request, timeout=timeout, is_last=True)
         finally:
             self._is_over = True
+            self._sandbox.close()  # it is closed by now, unless the engine itself failed
             await self._end_calls()
 
     async def _end_calls(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +28,8 @@ from .admission import Admission, Place
 from .attempt import Attempt, Switchboard
 from .decoding import decode
 from .family import Family
+
+log = logging.getLogger("capsule")
 
 PAGE = 65536
 
@@ -126,8 +129,13 @@ class Delivery:
     async def _attempt(self) -> Outcome:
         policy = self.message.policy
         place = self.place = await self._admission.enter(policy.ram_bytes, self._parent_place)
-        attempt = self._open(place)
-        ending = await attempt.run(self._request(), policy.timeout_seconds)
+        try:
+            attempt = self._open(place)
+            ending = await attempt.run(self._request(), policy.timeout_seconds)
+        except Exception as error:  # noqa: BLE001 - an engine that broke costs this attempt, not the whole runtime
+            log.error("the engine failed", exc_info=error)
+            failure = Failure(error_type="internal_error", message=f"the engine failed: {type(error).__name__}")
+            return Outcome(success=False, error=failure, execution=self._execution())
         return self._outcome(ending, attempt)
 
     def _open(self, place: Place) -> Attempt:

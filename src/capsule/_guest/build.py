@@ -68,7 +68,7 @@ def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
 
 def _componentize(root: Path) -> bytes:
     command = [
-        *(sys.executable, "-c", "import componentize_py; componentize_py.script()", "--quiet"),
+        *(sys.executable, "-P", "-c", "import componentize_py; componentize_py.script()", "--quiet"),
         *("--wit-path", str(root / "path/capsule_sdk/wit"), "--world", "guest"),
         *("componentize", "capsule_sdk._entry", "-p", str(root / "path"), "-o", str(root / "guest.wasm")),
     ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -55,14 +56,21 @@ def cache_folder() -> Path:
 def prepare_folder() -> Path:
     """The cache folder, made if it is missing. Raises CacheUnwritable, which names the variable that moves it."""
     folder = cache_folder()
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _check_owner(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    return folder
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """What the system refuses in here is a CacheUnwritable."""
+    try:
+        yield
     except OSError as error:
         raise CacheUnwritable(str(folder), error.strerror or str(error)) from None
-    return folder
 
 
 def _check_owner(folder: Path) -> None:
@@ -80,50 +88,55 @@ def entries() -> Iterator[tuple[Path, About | None]]:
     folder = cache_folder()
     for entry in sorted(folder.glob("guest-*")) if folder.is_dir() else ():
         if entry.is_dir():
-            yield entry, _read_about(entry)
+            about = _read_about(entry)
+            yield entry, about if about and _is_whole(entry / _CODE, about) else None
 
 
 def find(key: str) -> CompiledGuest | None:
-    """The guest under `key`, or None if it is missing or damaged."""
+    """The guest under `key`, or None if it is missing or damaged. Raises CacheUnwritable if others can write it."""
     folder = cache_folder() / f"guest-{key}"
     about = _read_about(folder)
     if about is None or not _is_whole(folder / _CODE, about):
         return None
     _check_owner(folder.parent)
+    _check_owner(folder)
     return CompiledGuest(file=str(folder / _CODE), min_ram=about.min_ram)
 
 
 def _read_about(folder: Path) -> About | None:
     try:
         return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=About)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors, and so is text that is no UTF-8
         return None
 
 
 def _is_whole(file: Path, about: About) -> bool:
-    """Whether `file` is what was written. Hashing its 50 MB takes 60 ms, so a file that has not been touched since
-    it was last hashed is not hashed again: writing to it would have changed its times."""
+    """Whether `file` is what was written.
+
+    Hashing its 50 MB takes 60 ms, so a file that has not been touched since it was last hashed is not hashed again:
+    writing to it would have changed its times.
+    """
     seen = file.with_name(_SEEN)
     try:
-        stamp = _stamp(file)
-        if seen.exists() and seen.read_text("ascii") == stamp:
+        stamp = _stamp(file)  # before hashing: a file that is written meanwhile is hashed again
+        if seen.is_file() and seen.read_bytes() == stamp:
             return True
         with file.open("rb") as code:
             if os.fstat(code.fileno()).st_size != about.size or _digest(code) != about.sha256:
                 return False
-    except (OSError, ValueError):
+    except OSError:
         return False
     with contextlib.suppress(OSError):  # a read-only cache is hashed each time
-        seen.write_text(stamp, "ascii")
+        seen.write_bytes(stamp)
     return True
 
 
-def _stamp(file: Path) -> str:
+def _stamp(file: Path) -> bytes:
     status = file.stat()
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}".encode()
 
 
-def _digest(code: BinaryIO) -> str:
+def _digest(code: BufferedReader) -> str:
     return hashlib.file_digest(code, "sha256").hexdigest()
 
 
@@ -132,18 +145,20 @@ def find_or_make(
 ) -> CompiledGuest:
     """The guest under `key`; if it is not there whole, `make(file)` writes it and answers its `min_ram`.
 
-    `on_wait` is called once if another process is making it. Two processes that ask at once make it once: the second waits for the first. Raises CacheUnwritable, and
-    whatever `make` raises, which leaves nothing behind.
+    Two processes that ask at once make it once: the second calls `on_wait` and waits for the first. Raises
+    CacheUnwritable (an OSError in `make` counts as one: most likely the disk is full), and whatever else `make`
+    raises, which leaves nothing behind.
     """
     from filelock import FileLock, Timeout
 
     folder = prepare_folder()
     lock = FileLock(folder / f"guest-{key}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        on_wait()
-        lock.acquire()
+    with _writing(folder):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            on_wait()
+            lock.acquire()
     try:
         return find(key) or _make(folder, key, make, made_with)
     finally:
@@ -152,38 +167,67 @@ def find_or_make(
 
 def _make(folder: Path, key: str, make: Callable[[Path], int], made_with: dict[str, str]) -> CompiledGuest:
     target = folder / f"guest-{key}"
-    for left_over in folder.glob(f"new-{key}-*"):  # of a build that was killed: we hold the lock, so nobody uses it
-        shutil.rmtree(left_over, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"new-{key}-", dir=folder))
-    try:
-        min_ram = make(aside / _CODE)
-        with (aside / _CODE).open("rb") as code:
-            about = About(
-                sha256=_digest(code), size=os.fstat(code.fileno()).st_size, min_ram=min_ram, made_with=made_with
-            )
-        (aside / _ABOUT).write_bytes(msgspec.json.encode(about))
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
-    except OSError as error:
-        raise CacheUnwritable(str(folder), error.strerror or str(error)) from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    _remove_left_overs(folder, key)
+    with _writing(folder):
+        aside = Path(tempfile.mkdtemp(prefix=f"new-{key}-", dir=folder))
+        try:
+            min_ram = make(aside / _CODE)
+            with (aside / _CODE).open("rb") as code:
+                size = os.fstat(code.fileno()).st_size
+                about = About(sha256=_digest(code), size=size, min_ram=min_ram, made_with=made_with)
+            (aside / _ABOUT).write_bytes(msgspec.json.encode(about))
+            _remove(target)
+            aside.rename(target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     return CompiledGuest(file=str(target / _CODE), min_ram=min_ram)
 
 
-def clear() -> tuple[int, int]:
-    """Remove every guest; answers how many there were and how many bytes they took.
+def _remove_left_overs(folder: Path, key: str) -> None:
+    """Remove what builds left that were killed. For the holder of the lock: then nobody uses it."""
+    for left_over in folder.glob(f"new-{key}-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
 
-    A runtime that has one of them open keeps working. Raises CacheUnwritable.
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def sweep(key: str) -> None:
+    """Remove what a build of `key` left that was killed, unless another process is building it now."""
+    from filelock import FileLock
+
+    folder = cache_folder()
+    with contextlib.suppress(OSError), FileLock(folder / f"guest-{key}.lock", blocking=False):
+        _remove_left_overs(folder, key)
+
+
+def clear() -> tuple[int, int]:
+    """Remove every guest, damaged ones too; answers how many there were and how many bytes they took.
+
+    A runtime that has one of them open keeps working, and one that is being built now stays. Raises CacheUnwritable.
     """
+    from filelock import FileLock, Timeout
+
     folder = cache_folder()
     count = size = 0
-    for entry in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if entry.name.startswith(("guest-", "new-")):
-            count += entry.is_dir() and entry.name.startswith("guest-")
-            size += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-            try:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            except OSError as error:
-                raise CacheUnwritable(str(folder), error.strerror or str(error)) from None
+    with _writing(folder):
+        for key in sorted(_keys(folder)):
+            lock = folder / f"guest-{key}.lock"
+            with contextlib.suppress(Timeout), FileLock(lock, blocking=False):
+                guest = folder / f"guest-{key}"
+                count += guest.exists()
+                for entry in (guest, *folder.glob(f"new-{key}-*")):
+                    size += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
+                    _remove(entry)
+                lock.unlink()
     return count, size
+
+
+def _keys(folder: Path) -> set[str]:
+    """The keys of all that is in the cache: whole, damaged or half made."""
+    names = (re.fullmatch(r"(?:guest|new)-([^-.]+).*", entry.name) for entry in folder.glob("*"))
+    return {name[1] for name in names if name}
