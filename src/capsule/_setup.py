@@ -118,9 +118,9 @@ async def _end(process: anyio.abc.Process) -> None:
             await process.wait()
         if process.returncode is None:
             _kill(process)
-        await process.wait()
-        cache.sweep(key.key_of(_facts()))
     await process.aclose()
+    if process.returncode != 0:
+        cache.sweep(key.key_of(_facts()))
 
 
 def _kill(process: anyio.abc.Process) -> None:

@@ -64,7 +64,11 @@ def _failure(error):
     try:
         described = _describe(error)
     except BaseException as worse:  # noqa: BLE001 - a hostile __str__ or __class__ must not cost us the answer
-        described = {"kind": "task_error", "exception": "Exception", "message": f"<unprintable: {type(worse).__name__}>"}
+        for each in (error, worse):  # lets go of what the program's frames hold: room to answer
+            BaseException.with_traceback(each, None)
+        is_full = issubclass(type(error), MemoryError) or issubclass(type(worse), MemoryError)
+        kind, name = ("memory_exhausted", "MemoryError") if is_full else ("task_error", "Exception")
+        described = {"kind": kind, "exception": name, "message": f"<unprintable: {type(worse).__name__}>"}
     return json.dumps({"error": described, "pages": _capsule_probe.pages()})
 
 

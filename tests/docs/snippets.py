@@ -53,7 +53,13 @@ def blocks_of(path: Path) -> list[Block]:
         before = _MARKER.search(text, 0, fence.start()) if text[: fence.start()].rstrip().endswith("-->") else None
         marker, value = (before[1], before[2] or "") if before else ("", "")
         block = Block(
-            path.relative_to(ROOT).as_posix(), text.count("\n", 0, fence.start()) + 1, fence[1], fence[2], marker, value, dict(files)
+            path.relative_to(ROOT).as_posix(),
+            text.count("\n", 0, fence.start()) + 1,
+            fence[1],
+            fence[2],
+            marker,
+            value,
+            dict(files),
         )
         if marker == "file":
             files[value] = fence[2]

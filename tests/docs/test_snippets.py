@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs.snippets import ALL, DOCUMENTS, LANGUAGES, ROOT, Block
 
 from capsule._guest.cache import CompiledGuest
+from docs.snippets import ALL, DOCUMENTS, LANGUAGES, ROOT, Block
 
 BIN = Path(sys.executable).parent
 MARKERS = {"", "file", "prints", "empty cache", "not run"}
@@ -81,7 +81,9 @@ def test_ci_runs_the_second_set_up_command() -> None:
     assert second in (ROOT / ".ci/run").read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda path: path.name
+)
 def test_links_lead_somewhere(document: Path) -> None:
     """Each relative link names a file, and each anchor a heading in it."""
     for target in re.findall(r"\]\(([^)]+)\)", without_code(document)):
@@ -99,7 +101,12 @@ def put_files(block: Block, place: Path) -> None:
 
 
 def run(command: str, place: Path, extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8", **(extra or {})}
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONIOENCODING": "utf-8",
+        **(extra or {}),
+    }
     return subprocess.run(
         ["bash", "-c", command],
         cwd=place,

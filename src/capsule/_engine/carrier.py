@@ -11,6 +11,7 @@ only take jobs that used up a slice. Two threads that start and close sandboxes 
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
@@ -273,7 +274,8 @@ class Carriers:
                 return job.step()
             job.stop(job.stop_reason)
         except BaseException as error:  # a carrier must survive whatever one job does
-            job.crash(error)
+            with contextlib.suppress(BaseException):
+                job.crash(error)
         return Step.DONE
 
     def _settle(self, job: Job, step: Step) -> None:

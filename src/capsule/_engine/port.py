@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from .backend import current_call_soon
+
+log = logging.getLogger("capsule")
 
 _MOST_AT_ONCE = 500
 """Callbacks in one turn of the loop, some milliseconds: many guests can post faster than the loop would be free."""
@@ -39,7 +42,10 @@ class LoopPort:
         try:
             for _ in range(min(len(self._posted), _MOST_AT_ONCE)):
                 callback, args = self._posted.popleft()
-                callback(*args)
+                try:
+                    callback(*args)
+                except Exception:  # a bug of ours; let through, it would end all of trio, and every sandbox with it
+                    log.exception("a callback of the engine failed; the others go on")
         finally:
-            if self._posted and not self._scheduled:  # more than a turn's share, or a callback raised
+            if self._posted and not self._scheduled:  # more than a turn's share, or Ctrl-C in the middle
                 self._schedule()
