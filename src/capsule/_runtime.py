@@ -6,8 +6,8 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -101,7 +101,7 @@ class Runtime:
         try:
             return await self._stack.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1 and group.exceptions[0] is error:
+            if error is not None and _leaves(group) == _leaves(error):
                 return False  # what the block raised, as it was raised: our task group is no business of its user
             raise
 
@@ -147,18 +147,20 @@ class Runtime:
     ) -> AsyncIterator[Outcome]:
         """Run a task once for each item, at most `limit` at a time, and yield the outcomes in the items' order.
 
-        Items are taken as they are needed. Leaving the loop early, by `break` or by cancellation, ends the sandboxes
-        that are still at work when the iterator is closed (`contextlib.aclosing` closes it at once).
+        Items are taken as they are needed; an async generator of items is closed with the loop. Leaving the loop
+        early, by `break` or by cancellation, ends the sandboxes that are still at work when the iterator is closed
+        (`contextlib.aclosing` closes it at once).
         """
         if limit < 1:
             raise UsageError(f"limit: {limit!r} is not a whole number of 1 or more")
         at_work: deque[ActorRef] = deque()
         try:
-            async for item in _each(items):
-                at_work.append(await self.spawn(task, item))
-                if len(at_work) >= limit:
-                    yield await at_work[0].outcome()
-                    at_work.popleft()
+            async with aclosing(_each(items)) as each:
+                async for item in each:
+                    at_work.append(await self.spawn(task, item))
+                    if len(at_work) >= limit:
+                        yield await at_work[0].outcome()
+                        at_work.popleft()
             while at_work:
                 yield await at_work[0].outcome()
                 at_work.popleft()
@@ -244,6 +246,13 @@ class Runtime:
             log.exception("on_event raised; the runtime goes on")
 
 
+def _leaves(error: BaseException) -> set[int]:
+    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
+    if isinstance(error, BaseExceptionGroup):
+        return set().union(*(_leaves(each) for each in error.exceptions))
+    return {id(error)}
+
+
 def _caller(context: CallContext) -> Policy:
     return context.state.message.policy
 
@@ -260,8 +269,12 @@ def _encode(args: Sequence[Any], kwargs: dict[str, Any], policy: Policy) -> str:
     return text
 
 
-async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(items, AsyncIterable):
+async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    if isinstance(items, AsyncGenerator):
+        async with aclosing(items):  # it was made for this loop: nobody else would close it
+            async for item in items:
+                yield item
+    elif isinstance(items, AsyncIterable):
         async for item in items:
             yield item
     else:

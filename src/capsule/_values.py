@@ -148,7 +148,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "success": self.success,
             "result": self.result,
             "error": msgspec.to_builtins(self.error),
-            "execution": msgspec.to_builtins(self.execution),
+            "execution": {
+                **msgspec.to_builtins(self.execution),
+                "host_requests": [msgspec.to_builtins(request) for request in self.execution.host_requests],
+            },
         }
 
 

@@ -16,7 +16,7 @@ Cancellation is not here: it stays the event loop's own exception.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._values import Outcome
@@ -35,8 +35,17 @@ __all__ = [
 ]
 
 
+def _restore(kind: type[CapsuleError], args: tuple[Any, ...], fields: dict[str, Any]) -> CapsuleError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
+
 class CapsuleError(Exception):
-    """The root of everything that capsule raises on purpose."""
+    """The root of everything that capsule raises on purpose. All of them survive pickling, fields included."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
 
 
 class UsageError(CapsuleError):

@@ -45,7 +45,7 @@ def parse_compute(value: int | str) -> int:
         level = COMPUTE_LEVELS.get(word.upper())
         if level is not None:
             return level
-        if not re.fullmatch(r"[0-9][0-9_]*", word):
+        if len(word) > 30 or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
             raise InvalidPolicy(f"compute: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
         value = int(word)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
@@ -66,7 +66,7 @@ def parse_size(value: int | str, field: str = "ram") -> int:
         unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
         if match and unit:
             number = float(match[1]) * unit
-    if not 0 < number < 1 << 62:
+    if not 1 <= number < 1 << 62:
         raise InvalidPolicy(f'{field}: {value!r} is not a size; write it as "512KB", "64MB" or "2GB"')
     return int(number)
 
@@ -78,7 +78,7 @@ def parse_duration(value: float | str, field: str = "timeout") -> float:
     """
     seconds: float = -1
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if value <= MAX_TIMEOUT else -1  # an int may be more than a float can say
     elif isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", value)
         if match:

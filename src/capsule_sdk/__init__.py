@@ -11,7 +11,10 @@ __all__ = ["TaskFailed", "task"]
 
 
 def __getattr__(name: str):
-    raise AttributeError(
+    if name.startswith("_"):
+        raise AttributeError(name)
+    # An ImportError also for `capsule.name`: it passes through `from capsule import name` with its text unchanged.
+    raise ImportError(
         f"capsule.{name} is not there inside the sandbox, which offers {', '.join(__all__)}; "
         "what starts or watches tasks belongs to the application outside"
     )

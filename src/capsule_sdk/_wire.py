@@ -22,10 +22,6 @@ class TaskFailed(Exception):
         self.error_type, self.message = error_type, message
 
 
-class HostError(Exception):
-    """The host refused an operation, or could not carry it out."""
-
-
 _arrived = {}
 
 
@@ -68,14 +64,11 @@ def result(ticket):
 
 
 def value_of(reply):
-    """The value in a reply. Raises TaskFailed or HostError for one that holds an error."""
+    """The value in a reply. Raises TaskFailed for one that holds an error, refusals of the host included."""
     answer = json.loads(reply)
     if "error" not in answer:
         return answer["ok"]
-    error = answer["error"]
-    if error.get("exception") == "TaskFailed":
-        raise TaskFailed(error["error_type"], error["message"])
-    raise HostError(error["message"])
+    raise TaskFailed(answer["error"]["error_type"], answer["error"]["message"])
 
 
 def flush():

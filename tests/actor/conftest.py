@@ -27,7 +27,9 @@ def short(event: Event) -> tuple[Any, ...]:
 class Stage:
     """Scripts on a fake engine under a runtime whose events are kept. `stage["name"]` is what the runtime runs."""
 
-    def __init__(self, scripts: Mapping[str, Script], engine: Callable[..., FakeEngine] = FakeEngine, **options: Any) -> None:
+    def __init__(
+        self, scripts: Mapping[str, Script], engine: Callable[..., FakeEngine] = FakeEngine, **options: Any
+    ) -> None:
         self.events: list[Event] = []
         self.clock = FakeClock()
         self.engine = engine(scripts, clock=self.clock)

@@ -107,7 +107,9 @@ async def test_no_attempt_is_left(stage) -> None:
     assert [entry[0] for entry in play.history if entry[0] != "printed"] == ["started", "retried", "ended"]
 
 
-@pytest.mark.parametrize("kind", ["timeout", "fuel_exhausted", "memory_exhausted", "stack_overflow", "trap", "internal_error"])
+@pytest.mark.parametrize(
+    "kind", ["timeout", "fuel_exhausted", "memory_exhausted", "stack_overflow", "trap", "internal_error"]
+)
 async def test_failures_that_are_tried_again(stage, kind: str) -> None:
     """What may go better next time is tried again."""
     play = stage({"flaky": failing(1, lambda guest: guest.end(kind))}, {"flaky": "max_retries=1"})
@@ -169,8 +171,12 @@ async def test_a_guest_that_answers_nonsense(stage, reply: str, monkeypatch: pyt
     assert outcome.error.error_type == "invalid"
 
 
-@pytest.mark.parametrize(("kind", "becomes"), [("timeout", "task_error"), ("denied", "task_error"), ("invalid", "invalid")])
-async def test_a_guest_cannot_fake_what_the_host_saw(stage, kind: str, becomes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "becomes"), [("timeout", "task_error"), ("denied", "task_error"), ("invalid", "invalid")]
+)
+async def test_a_guest_cannot_fake_what_the_host_saw(
+    stage, kind: str, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of itself a guest can only report what a guest can know."""
     play = stage({"shout": shout})
 

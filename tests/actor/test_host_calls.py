@@ -44,7 +44,10 @@ async def test_value(stage) -> None:
 @pytest.mark.parametrize(
     ("error", "seen"),
     [
-        (Denied("reading x", "Policy(files=...)"), ["denied", "reading x is not allowed; Policy(files=...) would allow it"]),
+        (
+            Denied("reading x", "Policy(files=...)"),
+            ["denied", "reading x is not allowed; Policy(files=...) would allow it"],
+        ),
         (InvalidArguments("no such thing"), ["invalid", "no such thing"]),
         (msgspec.ValidationError("Expected `int`"), ["invalid", "Expected `int`"]),
         (ValueError("secret"), ["internal_error", "the host call 'ask' failed"]),
@@ -120,7 +123,9 @@ async def test_an_unknown_host_call(stage) -> None:
         assert await runtime.run(play["unknown"]) == ["denied", "there is no host call 'no_such'"]
 
 
-@pytest.mark.parametrize("payload", ["", "{", "nonsense", "NaN", "[" * 100_000], ids=["empty", "open", "word", "NaN", "deep"])
+@pytest.mark.parametrize(
+    "payload", ["", "{", "nonsense", "NaN", "[" * 100_000], ids=["empty", "open", "word", "NaN", "deep"]
+)
 async def test_a_payload_that_does_not_decode(stage, payload: str, caplog: pytest.LogCaptureFixture) -> None:
     """A guest that sends what is no JSON is told so, and writes nothing into the host's log."""
 

@@ -71,7 +71,6 @@ async def test_what_the_body_raises_comes_out_as_it_is(stage) -> None:
     play.assert_nothing_is_left()
 
 
-@pytest.mark.xfail(strict=False, reason="on trio `Runtime.__aexit__` wraps a group of the body's once more")
 async def test_a_group_that_the_body_raises_comes_out_as_it_is(stage) -> None:
     """Also an ExceptionGroup of the block's own stays what it is."""
     play = stage({"quick": quick})
@@ -148,7 +147,6 @@ async def test_a_host_call_from_another_task(stage) -> None:
     play.assert_nothing_is_left()
 
 
-@pytest.mark.xfail(strict=False, reason="on trio `Runtime.map` leaves its `_each` to the collector")
 async def test_outside_the_block(stage) -> None:
     """Before and after the block every use is refused, and the message says how to use it."""
     play = stage({"quick": quick})

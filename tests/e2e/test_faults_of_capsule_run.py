@@ -211,7 +211,9 @@ async def test_module_state_is_fresh(runtime: Runtime, write) -> None:
 
 async def test_random_differs(runtime: Runtime, write) -> None:
     """No two sandboxes draw the same numbers, from whichever source."""
-    draws = "import os, random, secrets, uuid\ndef main(): return [random.random(), secrets.token_hex(), str(uuid.uuid4())]"
+    draws = (
+        "import os, random, secrets, uuid\ndef main(): return [random.random(), secrets.token_hex(), str(uuid.uuid4())]"
+    )
     file = write("a.py", draws)
     columns = zip(*[await runtime.run(file) for _ in range(5)], strict=True)
     assert [len(set(column)) for column in columns] == [5, 5, 5]
@@ -219,7 +221,10 @@ async def test_random_differs(runtime: Runtime, write) -> None:
 
 async def test_time_at_the_top_of_a_module(runtime: Runtime, write) -> None:
     """A time taken at the top of a module is the time of the call."""
-    file = write("a.py", "import datetime, time\nNOW, TODAY = time.time(), datetime.date.today()\ndef main(): return [NOW, str(TODAY)]")
+    file = write(
+        "a.py",
+        "import datetime, time\nNOW, TODAY = time.time(), datetime.date.today()\ndef main(): return [NOW, str(TODAY)]",
+    )
     first, second = await runtime.run(file), await runtime.run(file)
     assert first[0] < second[0]
     assert abs(second[0] - time.time()) < 60
@@ -228,11 +233,16 @@ async def test_time_at_the_top_of_a_module(runtime: Runtime, write) -> None:
 @pytest.mark.slow
 async def test_memory_is_given_back(guest: CompiledGuest, write) -> None:
     """Two hundred sandboxes that lived at once, each with some megabytes, leave next to nothing behind."""
-    file = write("a.py", "import time\ndef main():\n    kept = bytearray(b'x') * 5_000_000\n    time.sleep(0.3)\n    return len(kept)")
+    file = write(
+        "a.py",
+        "import time\ndef main():\n    kept = bytearray(b'x') * 5_000_000\n    time.sleep(0.3)\n    return len(kept)",
+    )
     async with Runtime() as runtime:
         await runtime.run(file)
         before = _resident()
-        outcomes = [outcome async for outcome in runtime.map(write("b.py", _with_argument(file)), range(200), limit=200)]
+        outcomes = [
+            outcome async for outcome in runtime.map(write("b.py", _with_argument(file)), range(200), limit=200)
+        ]
         assert {outcome.result for outcome in outcomes} == {5_000_000}
         await runtime.run(file)
         assert _resident() - before < 100 << 20  # they took 1.3 GB

@@ -124,3 +124,20 @@ async def test_a_family_does_not_wait_for_itself(guest, write) -> None:
     """With one place in all, a task that calls others still finishes: children go ahead in their parent's lane."""
     async with Runtime(max_sandboxes=1) as runtime:
         assert await call(runtime, write, "mapped") == [0, 2, 4, 6, 8]
+
+
+async def test_a_refusal_can_be_caught(runtime: Runtime, write) -> None:
+    """A call that the host refuses raises TaskFailed inside, with the kind of the refusal."""
+    source = FAMILY + (
+        "\n@task\ndef wrong():\n    try:\n        double(1, 2)\n    except TaskFailed as error:\n"
+        "        return [error.error_type, error.message]\n"
+    )
+    kind, message = await runtime.run(f"{write('wrong.py', source)}:wrong")
+    assert kind == "invalid"
+    assert message == "double() takes 1 positional argument but 2 were given; it is double(n)"
+
+
+async def test_what_the_sandbox_does_not_offer(runtime: Runtime, write) -> None:
+    """Importing what belongs to the application says so."""
+    with pytest.raises(TaskFailed, match="belongs to the application outside"):
+        await runtime.run(write("host.py", "from capsule import Runtime\ndef main(): ...\n"))

@@ -66,7 +66,8 @@ def test_wait_ends_at_its_time(clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "until"), [(0.0, 100.0), (-1.0, math.inf), (-math.inf, math.inf), (math.inf, math.inf), (math.nan, 100.0)]
+    ("seconds", "until"),
+    [(0.0, 100.0), (-1.0, math.inf), (-math.inf, math.inf), (math.inf, math.inf), (math.nan, 100.0)],
 )
 def test_odd_waits(seconds: float, until: float) -> None:
     """Negative means for ever; what is no number means not at all."""

@@ -38,7 +38,8 @@ def test_closed_even_if_deleting_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "comes_back"), [("broken", "broken"), ("", ""), ("é\U0001f40d", "é\U0001f40d"), ("a\0b", "a?b"), ("a\ud800b", "a?b")]
+    ("text", "comes_back"),
+    [("broken", "broken"), ("", ""), ("é\U0001f40d", "é\U0001f40d"), ("a\0b", "a?b"), ("a\ud800b", "a?b")],
 )
 def test_an_error_there_and_back(text: str, comes_back: str) -> None:
     """An error made by us has our text when wasmtime gives it back; what C cannot say becomes a question mark."""

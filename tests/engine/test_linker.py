@@ -106,7 +106,9 @@ async def test_shadow(interface: str, item: str, version: str, guest: CompiledGu
     ids=lambda name: name,
 )
 @pytest.mark.parametrize("version", [OLDEST, bindings.WASI_VERSION])
-async def test_a_neighbour_of_a_shadow_is_wasmtimes_own(interface: str, item: str, version: str, tmp_path: Path) -> None:
+async def test_a_neighbour_of_a_shadow_is_wasmtimes_own(
+    interface: str, item: str, version: str, tmp_path: Path
+) -> None:
     """A shadow replaces its function and hides nothing else of the interface."""
     ending = await ending_of(calling(f"{interface}@{version}", item, NUMBER), tmp_path)
     assert (ending.reply, ending.message) == ("", "")

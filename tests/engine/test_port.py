@@ -37,7 +37,8 @@ async def test_many_threads() -> None:
     """Nothing is lost, and each thread's callbacks keep their order."""
     port, heard = LoopPort(), []
     threads = [
-        threading.Thread(target=lambda name=name: [port.post(heard.append, (name, n)) for n in range(500)]) for name in range(4)
+        threading.Thread(target=lambda name=name: [port.post(heard.append, (name, n)) for n in range(500)])
+        for name in range(4)
     ]
     for thread in threads:
         thread.start()

@@ -26,7 +26,9 @@ def test_a_lone_surrogate() -> None:
     assert values.lift_string(value, 10) == "a?b"
 
 
-@pytest.mark.parametrize(("text", "limit", "fits"), [("abc", 3, True), ("abcd", 3, False), ("é", 1, False), ("", 0, True)])
+@pytest.mark.parametrize(
+    ("text", "limit", "fits"), [("abc", 3, True), ("abcd", 3, False), ("é", 1, False), ("", 0, True)]
+)
 def test_limit(text: str, limit: int, fits: bool) -> None:
     """A text of more bytes than allowed is refused with both numbers, before it is copied."""
     value, _buffer = values.string_argument(text)
@@ -60,7 +62,9 @@ def test_u8() -> None:
     assert values.lift_u8(value) == 255
 
 
-@pytest.mark.parametrize("lift", [values.lift_u8, values.lift_u64, values.lift_f64, lambda value: values.lift_string(value, 9)])
+@pytest.mark.parametrize(
+    "lift", [values.lift_u8, values.lift_u64, values.lift_f64, lambda value: values.lift_string(value, 9)]
+)
 def test_another_kind(lift) -> None:
     """A value of another kind is refused: reading it as what it is not would follow noise."""
     value = c.Value()

@@ -284,6 +284,32 @@ STACK = (
         value=1,
         policy={"compute": "HIGH", "timeout": "5s"},
     ),
+    *(
+        Row(
+            name=f"host calls at the end of the stack: {name}",
+            hostile=f"""
+import os, sys, time
+from wit_world.imports import calls
+class R:
+    def __repr__(self):
+        {statement}
+        return repr([self])
+def main():
+    sys.setrecursionlimit(10**9)
+    return repr(R())
+""",
+            error_type="stack_overflow",
+            harmless="class R:\n    def __repr__(self): return repr([1])\ndef main(): return repr(R())",
+            value="[1]",
+            policy={"compute": "HIGH", "timeout": "10s"},
+        )
+        for name, statement in (
+            ("write", "calls.write(1, 'x')"),
+            ("submit and next", "calls.submit('x', '{}'); calls.next(-1.0)"),
+            ("random bytes", "os.urandom(8)"),
+            ("clocks and files", "time.time(); time.monotonic(); os.path.exists('/x')"),
+        )
+    ),
 )
 
 OUTPUT = (
@@ -945,7 +971,14 @@ RESULTS = (
         harmless="def main():\n    x = [1]\n    return [x, x]",
         value=[[1], [1]],
     ),
-    Row(name="set", hostile="def main(): return {1}", error_type="invalid", message="set", harmless="def main(): return [1]", value=[1]),
+    Row(
+        name="set",
+        hostile="def main(): return {1}",
+        error_type="invalid",
+        message="set",
+        harmless="def main(): return [1]",
+        value=[1],
+    ),
     Row(
         name="bytes",
         hostile="def main(): return {'a': [b'x']}",
@@ -954,7 +987,14 @@ RESULTS = (
         harmless="def main(): return {'a': ['x']}",
         value={"a": ["x"]},
     ),
-    Row(name="object", hostile="def main(): return object()", error_type="invalid", message="object", harmless=HONEST, value=1),
+    Row(
+        name="object",
+        hostile="def main(): return object()",
+        error_type="invalid",
+        message="object",
+        harmless=HONEST,
+        value=1,
+    ),
     Row(
         name="NaN",
         hostile="def main(): return [float('nan')]",
@@ -1039,7 +1079,13 @@ REPLIES = (
         for kind in ("internal_error", "timeout", "denied", "cancelled", "trap", "fuel_exhausted", "no such kind")
     ),
     *(
-        Row(name=f"pages {pages}", hostile=forged(f"""'{{"ok":1,"pages":{pages}}}'"""), result=1, harmless=HONEST, value=1)
+        Row(
+            name=f"pages {pages}",
+            hostile=forged(f"""'{{"ok":1,"pages":{pages}}}'"""),
+            result=1,
+            harmless=HONEST,
+            value=1,
+        )
         for pages in (-5, 9223372036854775807, 99999999999999999999999)
     ),
     *(
@@ -1133,7 +1179,8 @@ def main(): return 1
     ),
     Row(
         name="limits written into the program",
-        hostile=TASK + '@task(timeout="200ms")\ndef main():\n    task(timeout="9h", ram="4GB")(main)\n    while True: pass',
+        hostile=TASK
+        + '@task(timeout="200ms")\ndef main():\n    task(timeout="9h", ram="4GB")(main)\n    while True: pass',
         error_type="timeout",
         harmless=TASK + '@task(timeout="2s")\ndef main(): return 1',
         value=1,
@@ -1141,7 +1188,10 @@ def main(): return 1
     ),
 )
 
-SUBMIT = RAW + "import json\ndef ask(payload, name='task'):\n    calls.submit(name, payload)\n    reply = json.loads(calls.next(-1.0)[1])\n    return reply.get('error', {}).get('error_type')\n"
+SUBMIT = (
+    RAW
+    + "import json\ndef ask(payload, name='task'):\n    calls.submit(name, payload)\n    reply = json.loads(calls.next(-1.0)[1])\n    return reply.get('error', {}).get('error_type')\n"
+)
 CALL = """'{"task":"%s","args":%s,"kwargs":%s%s}'"""
 
 CALLS = (
@@ -1193,7 +1243,8 @@ CALLS = (
     ),
     Row(
         name="tickets that are not there",
-        hostile=RAW + "def main():\n    for n in range(10_000): calls.cancel(n * 7919)\n    calls.cancel(2**64 - 1)\n    return 1",
+        hostile=RAW
+        + "def main():\n    for n in range(10_000): calls.cancel(n * 7919)\n    calls.cancel(2**64 - 1)\n    return 1",
         result=1,
         harmless=RAW + "def main():\n    calls.cancel(calls.submit('x', '{}'))\n    return 1",
         value=1,
@@ -1208,7 +1259,9 @@ CALLS = (
     ),
     Row(
         name="submit and cancel flood",
-        hostile=TASK + RAW + "@task\ndef main():\n    while True: calls.cancel(calls.submit('task', '{\"task\":\"main\",\"args\":[],\"kwargs\":{}}'))",
+        hostile=TASK
+        + RAW
+        + '@task\ndef main():\n    while True: calls.cancel(calls.submit(\'task\', \'{"task":"main","args":[],"kwargs":{}}\'))',
         error_type="denied",
         message="host calls open at once",
         harmless=RAW + "def main():\n    calls.cancel(calls.submit('x', '{}'))\n    return calls.next(0.0)[0]",
@@ -1270,7 +1323,14 @@ def slow(text):
             harmless=RAW + "def main(): return calls.cancel(0)",
             value=None,
         )
-        for call in ("submit(1, 2)", "next('x')", "write(1, b'x')", "write(300, 'x')", "cancel(-1)", "write(1, '\\ud800')")
+        for call in (
+            "submit(1, 2)",
+            "next('x')",
+            "write(1, b'x')",
+            "write(300, 'x')",
+            "cancel(-1)",
+            "write(1, '\\ud800')",
+        )
     ),
     Row(
         name="task that calls itself for ever",

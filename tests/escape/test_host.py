@@ -13,7 +13,7 @@ import pytest
 
 from capsule import Policy, Runtime
 from capsule._engine.calls import CallQueue, Refused
-from capsule._engine.carrier import Carriers, Job, Step
+from capsule._engine.carrier import NEVER, Carriers, Job, Step
 from capsule._engine.ticker import Ticker
 from capsule._guest.cache import CompiledGuest
 from capsule.abc import Limits
@@ -133,16 +133,18 @@ async def test_kills_lose_no_outcome(guest: CompiledGuest, write) -> None:
 
 
 class _Held(Job):
-    """A job whose every step waits until it is let go."""
+    """Yields until it is on the carrier called `place`, and stays there until it is let go."""
 
-    def __init__(self, last: Step) -> None:
+    def __init__(self, place: str, last: Step) -> None:
         super().__init__()
-        self.last = last
-        self.entered, self.go, self.ended = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+        self.place, self.last = place, last
+        self.entered, self.go, self.ended = threading.Event(), threading.Event(), threading.Event()
 
     def step(self) -> Step:
-        self.entered.release()
-        self.go.acquire()
+        if threading.current_thread().name != self.place:
+            return Step.YIELDED
+        self.entered.set()
+        self.go.wait(10)
         return self.last
 
     def stop(self, reason: str) -> None:
@@ -156,22 +158,21 @@ def test_a_stop_reaches_a_job_on_a_spare_carrier() -> None:
     """A guest that is stopped while a spare carrier runs it ends, although the first carrier sleeps."""
     ticker = Ticker(lambda: None)
     carriers = Carriers(2, ticker)
+    first, spare = _Held("capsule-carrier-0", Step.DONE), _Held("capsule-carrier-1", Step.YIELDED)
     try:
-        first, spare = _Held(Step.DONE), _Held(Step.YIELDED)
-        carriers.submit(spare)
-        assert spare.entered.acquire(timeout=5)  # on the first carrier, which then gets another job
+        carriers.submit(spare)  # its first slice is on the first carrier, which then gets stuck with the other job
         carriers.submit(first)
-        spare.go.release()
-        assert first.entered.acquire(timeout=5)
-        assert spare.entered.acquire(timeout=5)  # on the spare one
-        first.go.release()
-        with anyio.CancelScope():
-            while carriers._first_since != float("inf"):  # noqa: ASYNC110 - no loop here: until the first one sleeps
-                time.sleep(0.001)
+        assert first.entered.wait(5)
+        assert spare.entered.wait(5)
+        first.go.set()
+        while carriers._first_since != NEVER:  # until the first one has nothing to do
+            time.sleep(0.001)
         carriers.stop(spare, "cancelled")
-        spare.go.release()
+        spare.go.set()
         assert spare.ended.wait(5)
     finally:
+        first.go.set()
+        spare.go.set()
         carriers.close()
         ticker.close()
 

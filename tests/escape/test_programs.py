@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
-from escape.programs import ANYTHING, ROWS, Row
 
 from capsule import Policy, Runtime
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Outcome
+from escape.programs import ANYTHING, ROWS, Row
 
 MOST_TEXT = 40_000  # characters that a guest's words about its own failure may take
-LIMITS = {"timeout": "2s"}
-
-# `capsule` itself, not the user's own code: a row that needs no other policy gets the defaults of a runtime.
+LIMITS = {"timeout": "2s"}  # for rows that do not say otherwise
 
 
 def _cases() -> list[object]:
@@ -26,7 +24,7 @@ def _cases() -> list[object]:
 
 def _host_words() -> tuple[str, ...]:
     """Texts that name a place on this machine and must never reach a guest or its outcome."""
-    return (os.getcwd(), sys.prefix, os.path.dirname(os.path.dirname(__file__)), os.path.expanduser("~") + "/", "site-packages/capsule")
+    return (str(Path.cwd()), sys.prefix, str(Path(__file__).parents[2]), f"{Path.home()}/", "site-packages/capsule")
 
 
 def _check_quiet(outcome: Outcome) -> None:
@@ -50,7 +48,11 @@ def test_names_are_unique() -> None:
 async def test_row(row: Row, guest: CompiledGuest, write, caplog: pytest.LogCaptureFixture) -> None:
     """The hostile program ends as the table says, the runtime still answers, and the neighbour passes."""
     caplog.set_level(logging.WARNING)
-    hostile, harmless, trivial = write("hostile.py", row.hostile), write("harmless.py", row.harmless), write("t.py", "def main(): return 42")
+    hostile, harmless, trivial = (
+        write("hostile.py", row.hostile),
+        write("harmless.py", row.harmless),
+        write("t.py", "def main(): return 42"),
+    )
     with anyio.fail_after(30):
         async with Runtime(policy=Policy(**{**LIMITS, **row.policy})) as runtime:
             outcome = await (await runtime.spawn(hostile)).outcome()

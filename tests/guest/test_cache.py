@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,15 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def processes():
-    """`processes(n)` starts as many makers at once; they are gone after the test."""
+    """`processes(n)` starts as many makers at once; they are gone after the test, and after 20 s whatever happens."""
     started: list[subprocess.Popen[str]] = []
+
+    def kill() -> None:
+        for process in started:
+            process.kill()
+
+    watchdog = threading.Timer(20, kill)  # a maker that says nothing then fails the test instead of hanging it
+    watchdog.start()
 
     def start(count: int) -> list[subprocess.Popen[str]]:
         command = [sys.executable, "-c", MAKER, KEY]
@@ -67,8 +75,9 @@ def processes():
         return started[-count:]
 
     yield start
+    watchdog.cancel()
+    kill()
     for process in started:
-        process.kill()
         process.communicate()
 
 

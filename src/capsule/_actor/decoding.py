@@ -14,17 +14,17 @@ T = TypeVar("T")
 @overload
 def decode(text: str) -> Any: ...
 @overload
-def decode(text: str, type: type[T]) -> T: ...
-def decode(text: str, type: Any = Any) -> Any:
+def decode(text: str, shape: type[T]) -> T: ...
+def decode(text: str, shape: Any = Any) -> Any:
     """The value of `text`. Raises MsgspecError, or RecursionError for a value nested too deeply.
 
     Before CPython 3.12 the collector runs in the middle of it: four million empty lists take 2.2 s instead of 0.3.
     Nothing else can run meanwhile, so holding it back concerns nobody.
     """
     if len(text) < _LARGE or not gc.isenabled():
-        return msgspec.json.decode(text, type=type)
+        return msgspec.json.decode(text, type=shape)
     gc.disable()
     try:
-        return msgspec.json.decode(text, type=type)
+        return msgspec.json.decode(text, type=shape)
     finally:
         gc.enable()

@@ -218,9 +218,10 @@ def _failure(ending: Ending, reply: _Reply) -> Failure | None:
     if error is None:
         return Failure(error_type="invalid", message="the sandbox's answer holds neither a result nor an error")
     kind = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
+    silent = "the task wanted more memory than its ram allows" if kind == "memory_exhausted" else ""
     return Failure(
         error_type=kind,
-        message=error.message[:MOST_TEXT],
+        message=error.message[:MOST_TEXT] or silent,
         exception=error.exception and error.exception[:MOST_NAME],
         traceback=error.traceback and error.traceback[-MOST_TEXT:],
     )

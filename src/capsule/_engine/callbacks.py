@@ -78,19 +78,18 @@ def _at_once(env: int) -> bool:
 def _is_answered(env: int) -> bool:
     """Asked at every poll of a guest that waits in `next`. True also when something broke: the guest is then ended
     by its carrier, which looks at the slot."""
+    state = LIVE.get(env)
+    if state is None or state.waiting_place is None:
+        return True
     try:
-        state = LIVE[env]
-        place = state.waiting_place
-        if place is None:
-            return True
         answer = state.calls.take()
         if answer is None:
             return False
-        state.waiting_place = None
-        _guarded(state, lambda: values.lower_completion(place, *answer))
-        return True
-    except BaseException:
-        return True
+        place, state.waiting_place = state.waiting_place, None
+        values.lower_completion(place, *answer)
+    except BaseException as error:
+        state.host_error = state.host_error or error
+    return True
 
 
 @c.AsyncCallback

@@ -33,8 +33,8 @@ _NO_USERS = "a sandbox has no users or groups of an operating system"
 _WINDOWS = "it exists on Windows only, and a sandbox is not Windows"
 
 _REASONS = {
-    "ssl": "the sandbox has no sockets or TLS; ask the host to make the request with capsule's http",
-    "ctypes": "a sandbox cannot load native libraries; use code in Python, or a tool of the host",
+    "ssl": "the sandbox has no sockets or TLS; fetch outside and pass the data to the task",
+    "ctypes": "a sandbox cannot load native libraries; use code in Python",
     "mmap": "a sandbox cannot map files into memory; read them with open()",
     "fcntl": "a sandbox has no file locks or device controls",
     "resource": "a sandbox's limits are those of its policy, set by the host and not from inside",
@@ -107,5 +107,5 @@ def why_missing(name: str) -> "str | None":
     if package in _REMOVED:
         return f"Python {_REMOVED[package]} removed it from the standard library, and the sandbox runs Python 3.14"
     if package in _NATIVE:
-        return "it is native code, compiled for the host's machine, which a sandbox cannot run; use a tool of the host"
+        return "it is native code, compiled for the host's machine, which a sandbox cannot run; use a package in pure Python, or do this part outside"
     return "the sandbox has the standard library only; packages and other files cannot be shipped into it yet"
