@@ -19,7 +19,8 @@ def main() -> int:
     results = {}
     for name in wanted:
         print(f"{name}...", file=sys.stderr, flush=True)
-        done = subprocess.run([sys.executable, "-m", f"benches.{name}"], capture_output=True, text=True, cwd=HERE.parent)
+        command = [sys.executable, "-m", f"benches.{name}"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, check=False)
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return 1

@@ -90,7 +90,7 @@ def test_bad_compute(value: Any) -> None:
 )
 def test_compute_that_int_refuses(value: str) -> None:
     """What Python's own int() refuses is an InvalidPolicy, too."""
-    with pytest.raises(InvalidPolicy, match="^compute: "):
+    with pytest.raises(InvalidPolicy, match=r"^compute: "):
         parse_compute(value)
 
 
@@ -208,7 +208,7 @@ BAD_FIELDS = {
     "timeout": BAD_DURATION,
     "max_output": BAD_SIZE,
     "max_message": BAD_SIZE,
-    **dict.fromkeys([name for name in FIELDS if name not in NUMBERS], [-1, 1.5, "1", True, None, 10**9]),
+    **{name: [-1, 1.5, "1", True, None, 10**9] for name in FIELDS if name not in NUMBERS},
 }
 
 

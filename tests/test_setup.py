@@ -92,7 +92,10 @@ async def test_foreign_lines_are_passed_over(child) -> None:
         ("tell(error='componentize-py could not build the guest')", "componentize-py could not build the guest"),
         ("tell(phase='build'); sys.exit(3)", "ended with status 3"),
         ("", "ended with status 0"),
-        ("tell(phase='compile'); os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9; it takes about a gigabyte"),
+        (
+            "tell(phase='compile'); os.kill(os.getpid(), signal.SIGKILL)",
+            "killed by signal 9; it takes about a gigabyte",
+        ),
     ],
 )
 async def test_a_build_that_fails(child, script: str, words: str) -> None:

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -78,11 +79,13 @@ class Runtime:
         self._given_engine = engine
         self._source = Source()
         self._numbers = itertools.count(1)
-        self._capabilities = {"task": make_task_capability(self._call_from_guest, lambda context: _caller(context).max_depth)}
+        self._capabilities = {
+            "task": make_task_capability(self._call_from_guest, lambda context: _caller(context).max_depth)
+        }
         self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
         self._open: _Open | None = None
 
-    async def __aenter__(self) -> Runtime:
+    async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(self._given_engine or await self._make_engine())
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -109,7 +112,7 @@ class Runtime:
         from ._engine.engine import WasmEngine
 
         guest = await ensure_guest(self._progress)
-        return WasmEngine(guest.file, min_ram=guest.min_ram)
+        return WasmEngine(Path(guest.file), min_ram=guest.min_ram)
 
     async def run(self, task: Runnable, *args: Any, **kwargs: Any) -> Any:
         """Run a task in a fresh sandbox and wait for its value.
@@ -229,9 +232,11 @@ class Runtime:
             with scope:
                 outcome = await delivery.run()
         finally:  # also when the runtime is left: whoever waits for the outcome gets one
-            ref._settle(outcome or delivery.cancelled())
+            ref.settle(outcome or delivery.cancelled())
 
-    async def _call_from_guest(self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    async def _call_from_guest(
+        self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
         caller: Delivery = context.state
         with caller.family.child():
             delivery = self._make_delivery(context.program, spec, args, kwargs, caller)
@@ -254,17 +259,19 @@ def _leaves(error: BaseException) -> set[int]:
 
 
 def _caller(context: CallContext) -> Policy:
-    return context.state.message.policy
+    caller: Delivery = context.state
+    return caller.message.policy
 
 
 def _encode(args: Sequence[Any], kwargs: dict[str, Any], policy: Policy) -> str:
     try:
-        text = f'[{to_json(list(args), "args")},{to_json(kwargs, "kwargs")}]'
+        text = f"[{to_json(list(args), 'args')},{to_json(kwargs, 'kwargs')}]"
     except (NotJSON, RecursionError) as error:
         raise InvalidArguments(str(error)) from None
     if len(text) > policy.max_message_bytes:
         raise InvalidArguments(
-            f"the arguments take {format_size(len(text))} as JSON; max_message allows {format_size(policy.max_message_bytes)}"
+            f"the arguments take {format_size(len(text))} as JSON; "
+            f"max_message allows {format_size(policy.max_message_bytes)}"
         )
     return text
 

@@ -67,7 +67,8 @@ async def ensure_guest(progress: Progress | None = None) -> CompiledGuest:
 
 
 def _say(phase: str) -> None:
-    print(f"capsule: {phase}...", file=sys.stderr, flush=True)
+    sys.stderr.write(f"capsule: {phase}...\n")
+    sys.stderr.flush()
 
 
 async def _build_in_child(progress: Progress) -> CompiledGuest:

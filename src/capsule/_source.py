@@ -14,7 +14,8 @@ from .errors import InvalidProgram, UsageError
 
 class Source:
     """Resolves tasks and files. A file is read at every call, so an edit is seen; a task of the application is
-    sliced once, because its module was loaded once."""
+    sliced once, because its module was loaded once.
+    """
 
     def __init__(self) -> None:
         self._slices: dict[Task[..., Any], tuple[Program, TaskSpec]] = {}
@@ -53,7 +54,7 @@ class Source:
 
 
 def split_name(text: str) -> tuple[str, str | None]:
-    """A path and the task's name behind its last colon, if there is one: "tasks.py:main"; "C:\\\\tasks.py" has none."""
+    """A path and the task's name behind its last colon, if there is one: "tasks.py:main"; a drive's colon is none."""
     path, colon, name = text.rpartition(":")
     if colon and name.isidentifier() and path and not os.path.exists(text):
         return path, name

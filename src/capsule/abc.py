@@ -13,7 +13,7 @@ import msgspec
 
 from ._values import ErrorType, Program
 
-__all__ = ["CallContext", "Capability", "Engine", "Ending", "Limits", "Listener", "Sandbox"]
+__all__ = ["CallContext", "Capability", "Ending", "Engine", "Limits", "Listener", "Sandbox"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

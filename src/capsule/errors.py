@@ -112,5 +112,6 @@ class CacheUnwritable(SetupError):
     def __init__(self, folder: str, reason: str) -> None:
         self.folder, self.reason = folder, reason
         super().__init__(
-            f"cannot write the cache folder {folder} ({reason}); set CAPSULE_CACHE_DIR to a folder that only you can write"
+            f"cannot write the cache folder {folder} ({reason}); "
+            "set CAPSULE_CACHE_DIR to a folder that only you can write"
         )

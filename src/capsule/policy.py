@@ -29,7 +29,11 @@ MAX_RAM = 4 << 30
 MAX_TIMEOUT = 30 * 24 * 3600.0
 """Thirty days: longer than any task, shorter than any clock's overflow."""
 
+MAX_TEXT = 256 << 20
+"""The most that the host holds of one text for a guest, whatever a program declares."""
+
 MAX_RETRIES = 1000
+_MOST_DIGITS = 30
 MAX_DEPTH = 64
 MAX_SUBTASKS = 1_000_000
 
@@ -45,7 +49,7 @@ def parse_compute(value: int | str) -> int:
         level = COMPUTE_LEVELS.get(word.upper())
         if level is not None:
             return level
-        if len(word) > 30 or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
+        if len(word) > _MOST_DIGITS or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
             raise InvalidPolicy(f"compute: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
         value = int(word)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
@@ -131,8 +135,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if parse_size(self.ram) > MAX_RAM:
             raise InvalidPolicy(f'ram: {self.ram!r} is more than a sandbox can address; the most is "4GB"')
         parse_duration(self.timeout)
-        parse_size(self.max_output, "max_output")
-        parse_size(self.max_message, "max_message")
+        _check_text_size("max_output", self.max_output)
+        _check_text_size("max_message", self.max_message)
         _check_count("max_retries", self.max_retries, MAX_RETRIES)
         _check_count("max_depth", self.max_depth, MAX_DEPTH)
         _check_count("max_subtasks", self.max_subtasks, MAX_SUBTASKS)
@@ -145,8 +149,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ram=MAX_RAM,
             timeout=MAX_TIMEOUT,
             max_retries=MAX_RETRIES,
-            max_output="1GB",
-            max_message="1GB",
+            max_output=MAX_TEXT,
+            max_message=MAX_TEXT,
             max_depth=MAX_DEPTH,
             max_subtasks=MAX_SUBTASKS,
         )
@@ -195,6 +199,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_message=min(self.max_message_bytes, ceiling.max_message_bytes),
             max_depth=min(self.max_depth, ceiling.max_depth),
             max_subtasks=min(self.max_subtasks, ceiling.max_subtasks),
+        )
+
+
+def _check_text_size(field: str, value: int | str) -> None:
+    if parse_size(value, field) > MAX_TEXT:
+        raise InvalidPolicy(
+            f"{field}: {value!r} is more than the host holds for a guest; the most is {format_size(MAX_TEXT)}"
         )
 
 

@@ -4,7 +4,6 @@ What is touched after the snapshot is copied for each sandbox, so the paths that
 until the interpreter has settled: byte code specialised, caches filled, collections done.
 """
 
-import asyncio
 import collections  # noqa: F401 - the imports below are there to stand ready in the snapshot
 import contextlib  # noqa: F401
 import dataclasses  # noqa: F401
@@ -12,8 +11,8 @@ import datetime  # noqa: F401
 import enum  # noqa: F401
 import functools  # noqa: F401
 import itertools  # noqa: F401
-import math  # noqa: F401
 import json
+import math  # noqa: F401
 import random  # noqa: F401
 import re  # noqa: F401
 import string  # noqa: F401

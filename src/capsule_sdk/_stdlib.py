@@ -86,7 +86,6 @@ class Missing(importlib.abc.MetaPathFinder):
         reason = self.why(name) if "." not in name else None
         if reason:
             raise ModuleNotFoundError(f"no module named {name!r} in the sandbox: {reason}", name=name)
-        return None
 
 
 def install(why):

@@ -9,6 +9,7 @@ from . import _loop, _wire
 
 AT_ONCE = 256  # calls that `map` keeps open, well below what the host allows
 
+
 def task(function=None, /, **settings):
     """Mark a function as a task. The settings were read by the host before this program started.
 

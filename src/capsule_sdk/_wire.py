@@ -76,7 +76,7 @@ def flush():
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # noqa: BLE001, PERF203 - the program may have put anything there
+        except Exception:  # noqa: BLE001 - the program may have put anything there
             continue
 
 

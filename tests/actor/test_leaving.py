@@ -62,7 +62,7 @@ async def test_an_outcome_that_is_there_stays(stage) -> None:
 async def test_what_the_body_raises_comes_out_as_it_is(stage) -> None:
     """An exception of the block is not wrapped, and ends what is at work."""
     play = stage({"hang": hang, "fail": fail})
-    with pytest.raises(TaskFailed) as caught:
+    with pytest.raises(TaskFailed) as caught:  # noqa: PT012 - the block is what is tested
         async with play.runtime as runtime:
             ref = await runtime.spawn(play["hang"])
             await runtime.run(play["fail"])
@@ -105,12 +105,11 @@ async def test_a_call_from_another_task(stage) -> None:
         failures.append((name, caught.value.error_type))
 
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
-            async with play.runtime:
-                tasks.start_soon(call, "hang")
-                await anyio.wait_all_tasks_blocked()
-                tasks.start_soon(call, "quick")
-                await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks, play.runtime:
+            tasks.start_soon(call, "hang")
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(call, "quick")
+            await anyio.wait_all_tasks_blocked()
     assert sorted(failures) == [("hang", "cancelled"), ("quick", "cancelled")]
     play.assert_nothing_is_left()
 

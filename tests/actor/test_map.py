@@ -11,8 +11,6 @@ from capsule import UsageError
 from capsule.testing import FakeGuest
 
 
-
-
 class Gates:
     """Guests that wait for their gate: each answers its item once `open(item)` was called."""
 
@@ -78,11 +76,10 @@ async def test_limit(stage) -> None:
             gates.gate(item).set()
             yield item
 
-    async with play.runtime as runtime:
-        async with aclosing(runtime.map(play["wait"], items(), limit=2)) as outcomes:
-            assert (await anext(outcomes)).result == 0
-            assert taken == [0, 1]
-            assert [outcome.result async for outcome in outcomes] == [1, 2, 3, 4]
+    async with play.runtime as runtime, aclosing(runtime.map(play["wait"], items(), limit=2)) as outcomes:
+        assert (await anext(outcomes)).result == 0
+        assert taken == [0, 1]
+        assert [outcome.result async for outcome in outcomes] == [1, 2, 3, 4]
     assert gates.most <= 2
 
 
@@ -129,11 +126,10 @@ async def test_endless_items(stage) -> None:
             yield number
             number += 1
 
-    async with play.runtime as runtime:
-        async with aclosing(runtime.map(play["double"], numbers(), limit=3)) as outcomes:
-            async for outcome in outcomes:
-                if outcome.result >= 20:
-                    break
+    async with play.runtime as runtime, aclosing(runtime.map(play["double"], numbers(), limit=3)) as outcomes:
+        async for outcome in outcomes:
+            if outcome.result >= 20:
+                break
     play.assert_nothing_is_left()
 
 
@@ -163,7 +159,7 @@ async def test_an_exception_in_the_loop(stage) -> None:
     gates.gate(0).set()
     play = stage({"wait": gates.script})
     async with play.runtime as runtime:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is what is tested
             async with aclosing(runtime.map(play["wait"], range(3))) as outcomes:
                 async for outcome in outcomes:
                     _ = 1 / outcome.result

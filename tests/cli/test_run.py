@@ -20,7 +20,13 @@ HELLO = 'from capsule import task\n\n@task(name="main", compute="LOW", ram="64MB
 
 def capsule(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *args], input=stdin, capture_output=True, text=True, timeout=120, env={**os.environ, **env}, check=False
+        [*COMMAND, *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **env},
+        check=False,
     )
 
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from engine.jobs import PATIENCE, FakeJob, Gate
 
 from capsule._engine import carrier
 from capsule._engine.carrier import FEW_TIMERS, Carriers, Phase, Step
+from engine.jobs import PATIENCE, FakeJob, Gate
 
 YIELDED, WAITING, DONE = Step.YIELDED, Step.WAITING, Step.DONE
 

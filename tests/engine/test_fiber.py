@@ -10,7 +10,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from engine.components import Call, calling, compiled, doing, engine_of
 
 from capsule._engine.callbacks import LIVE
 from capsule._engine.calls import CallQueue, Refused
@@ -28,6 +27,7 @@ from capsule._guest.cache import CompiledGuest
 from capsule.abc import Limits
 from capsule.errors import SetupError
 from capsule.testing import CONTRACT_SOURCE, RecordingListener
+from engine.components import Call, calling, compiled, doing, engine_of
 
 SUBMIT = calling(
     CALLS,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.components import Call, calling, doing, ending_of
 from wasmtime import component as wc
 
 from capsule._engine import bindings, linker
 from capsule._engine.loaded import make_engine
 from capsule._guest.cache import CompiledGuest
+from engine.components import Call, calling, doing, ending_of
 
 WAIT = Call('(func (param "when" u64) (result u32))', "(param i64) (result i32)", "(i64.const 0)")
 GET = Call("(func (result u32))", "(result i32)", "")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.components import Call, calling, doing, ending_of
 
 from capsule._engine import traps
 from capsule._engine.traps import classify
+from engine.components import Call, calling, doing, ending_of
 
 EXIT = calling("wasi:cli/exit@0.2.0", "exit", Call('(func (param "status" (result)))', "(param i32)", "(i32.const 1)"))
 

@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 
 def identity(function=None, /, **settings):
-    return function if function else identity
+    return function or identity
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import anyio
@@ -29,14 +29,17 @@ GIVEN_UP = object()
 
 class Switchboard:
     """Begins host calls. Sandboxes speak in callbacks of the event loop, where no task can be started; this hands
-    their calls to a task that can, and that owns them."""
+    their calls to a task that can, and that owns them.
+    """
 
     def __init__(self) -> None:
         # Unbounded, but each sandbox has a bounded number of open calls, and the number of sandboxes is bounded.
-        self._calls, self._incoming = anyio.create_memory_object_stream[Callable[[], Awaitable[None]]](math.inf)
+        self._calls, self._incoming = anyio.create_memory_object_stream[Callable[[], Coroutine[Any, Any, None]]](
+            math.inf
+        )
 
-    def connect(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Begin a host call soon, or never if the runtime is being left. From the event loop; waits and raises never."""
+    def connect(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a host call soon, or never if the runtime is being left. Never waits, never raises."""
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             self._calls.send_nowait(call)
 
@@ -53,7 +56,8 @@ class Switchboard:
 
 class Attempt:
     """Listens to one sandbox. `switchboard` owns its host calls, `family` counts them; `print_text` hears (stream,
-    text)."""
+    text).
+    """
 
     def __init__(
         self,

@@ -91,7 +91,7 @@ class Delivery:
         self._engine, self._switchboard, self._admission = engine, switchboard, admission
         self._capabilities, self._notify = capabilities, notify
         self._parent_place = caller.place if caller else None
-        self.family = caller.family if caller else Family(message.policy.max_subtasks)
+        self.family: Family = caller.family if caller else Family(message.policy.max_subtasks)
         self.place: Place | None = None
         """The place of the attempt that runs now."""
         self._end: Outcome | None = None
@@ -117,7 +117,9 @@ class Delivery:
             if failure is None or failure.error_type not in RETRIED or self._retries >= message.policy.max_retries:
                 return outcome
             self._retries += 1
-            self._notify(Retried(number=message.number, task_name=message.spec.name, error=failure, retry=self._retries))
+            self._notify(
+                Retried(number=message.number, task_name=message.spec.name, error=failure, retry=self._retries)
+            )
 
     def cancelled(self) -> Outcome:
         """The outcome of a message whose delivery was cancelled: one and the same for everyone who asks."""
@@ -132,8 +134,8 @@ class Delivery:
         try:
             attempt = self._open(place)
             ending = await attempt.run(self._request(), policy.timeout_seconds)
-        except Exception as error:  # noqa: BLE001 - an engine that broke costs this attempt, not the whole runtime
-            log.error("the engine failed", exc_info=error)
+        except Exception as error:
+            log.exception("the engine failed")
             failure = Failure(error_type="internal_error", message=f"the engine failed: {type(error).__name__}")
             return Outcome(success=False, error=failure, execution=self._execution())
         return self._outcome(ending, attempt)
@@ -217,7 +219,7 @@ def _failure(ending: Ending, reply: _Reply) -> Failure | None:
         return None
     if error is None:
         return Failure(error_type="invalid", message="the sandbox's answer holds neither a result nor an error")
-    kind = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
+    kind: ErrorType = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
     silent = "the task wanted more memory than its ram allows" if kind == "memory_exhausted" else ""
     return Failure(
         error_type=kind,

@@ -38,7 +38,8 @@ class ActorRef:
         """End the sandbox within a slice; the outcome is then "cancelled". Harmless once it is done."""
         self._kill()
 
-    def _settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: Outcome) -> None:
+        """For the runtime alone: the outcome is there."""
         self._outcome = outcome
         self._ended.set()
 

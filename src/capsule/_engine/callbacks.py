@@ -45,7 +45,6 @@ def _guarded(state: GuestState | None, work: Callable[[], None]) -> str | None:
 def _sync(work: Callable[[GuestState, Any, Any], None]) -> Any:
     """A plain host function from `work(state, args, results)`."""
 
-    @c.SyncCallback
     def callback(data: int, context: Any, kind: Any, args: Any, nargs: int, results: Any, nresults: int) -> int:
         try:
             state = _state_of(context)
@@ -54,7 +53,7 @@ def _sync(work: Callable[[GuestState, Any, Any], None]) -> Any:
         except BaseException:
             return new_error("host error")
 
-    return callback
+    return c.SyncCallback(callback)
 
 
 def _submit(state: GuestState, args: Any, results: Any) -> None:
@@ -69,15 +68,14 @@ def _cancel(state: GuestState, args: Any, results: Any) -> None:
     state.calls.cancel(values.lift_u64(args[0]))
 
 
-@c.ContinuationCallback
 def _at_once(env: int) -> bool:
     return True
 
 
-@c.ContinuationCallback
 def _is_answered(env: int) -> bool:
     """Asked at every poll of a guest that waits in `next`. True also when something broke: the guest is then ended
-    by its carrier, which looks at the slot."""
+    by its carrier, which looks at the slot.
+    """
     state = LIVE.get(env)
     if state is None or state.waiting_place is None:
         return True
@@ -92,8 +90,12 @@ def _is_answered(env: int) -> bool:
     return True
 
 
-@c.AsyncCallback
-def next_completion(
+# Held here: ctypes frees a callback that nobody holds.
+_AT_ONCE = c.ContinuationCallback(_at_once)
+_IS_ANSWERED = c.ContinuationCallback(_is_answered)
+
+
+def _next(
     data: int,
     context: Any,
     kind: Any,
@@ -107,7 +109,7 @@ def next_completion(
     """`next`: parks the guest until there is a completion. Its results are written by `_is_answered`."""
     try:
         # First of all: wasmtime aborts the process if the continuation is left unset.
-        continuation.contents.callback = _at_once
+        continuation.contents.callback = _AT_ONCE
         state = _state_of(context)
 
         def begin() -> None:
@@ -117,7 +119,7 @@ def next_completion(
         failed = _guarded(state, begin)
         if failed is None:
             continuation.contents.env = c.context_get_data(context)
-            continuation.contents.callback = _is_answered
+            continuation.contents.callback = _IS_ANSWERED
             return
     except BaseException:
         failed = "host error"
@@ -137,6 +139,7 @@ def _random_bytes(state: GuestState, args: Any, results: Any) -> None:
     values.lower_bytes(results[0], os.urandom(count))
 
 
+next_completion = c.AsyncCallback(_next)
 submit = _sync(_submit)
 cancel = _sync(_cancel)
 write = _sync(_write)

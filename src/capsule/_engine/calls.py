@@ -6,6 +6,7 @@ event loop. The two meet in one deque, whose ends are atomic.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -78,7 +79,7 @@ class CallQueue:
     def begin_wait(self, seconds: float) -> None:
         """The guest calls `next`. A number that is no number counts as "do not wait"."""
         now = time.monotonic()
-        self.wait_until = float("inf") if seconds < 0 else now + seconds if seconds == seconds else now
+        self.wait_until = float("inf") if seconds < 0 else now if math.isnan(seconds) else now + seconds
 
     def take(self) -> tuple[int, str] | None:
         """What ends the guest's wait: a completion, (0, "") when its time is up, or None to go on waiting."""

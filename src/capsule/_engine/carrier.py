@@ -86,7 +86,8 @@ class _Queues:
 
     def trim_timers(self, jobs: int) -> None:
         """Forget stale timers once they are many: those of jobs that are done, so that a long timeout does not keep a
-        short job alive, and those of waits that ended early, which a guest could pile up without end."""
+        short job alive, and those of waits that ended early, which a guest could pile up without end.
+        """
         if len(self.timers) > 2 * jobs + FEW_TIMERS:
             self.timers = [timer for timer in self.timers if _is_live(timer)]
             heapq.heapify(self.timers)
@@ -273,7 +274,7 @@ class Carriers:
             if job.stop_reason is None:
                 return job.step()
             job.stop(job.stop_reason)
-        except BaseException as error:  # a carrier must survive whatever one job does
+        except BaseException as error:  # noqa: BLE001 - a carrier must survive whatever one job does
             with contextlib.suppress(BaseException):
                 job.crash(error)
         return Step.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import anyio
 
@@ -29,7 +30,7 @@ class WasmEngine(abc.Engine):
     def min_ram(self) -> int:
         return self._min_ram
 
-    async def __aenter__(self) -> WasmEngine:
+    async def __aenter__(self) -> Self:
         self._live = set[WasmSandbox]()
         self._port = LoopPort()
         self._guest = LoadedGuest(self._file)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from ..abc import Limits
 from .callbacks import LIVE
 from .calls import CallQueue
-from ..abc import Limits
 from .output import Output
 
 _numbers = itertools.count(1)  # never 0: a null pointer comes back as None

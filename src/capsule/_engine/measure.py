@@ -16,10 +16,7 @@ from .output import Output
 from .stack import accept_any_stack
 from .store import GuestStore
 
-_TRIAL = (
-    '{"program": {"path": "trial.py", "source": "def main(): return 6 * 7"},'
-    ' "function": "main", "call": [[], {}]}'
-)
+_TRIAL = '{"program": {"path": "trial.py", "source": "def main(): return 6 * 7"}, "function": "main", "call": [[], {}]}'
 PAGE = 65536
 
 

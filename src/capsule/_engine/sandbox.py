@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import anyio
 import anyio.lowlevel
 
 from .. import abc
+from .._values import ErrorType
 from ..abc import Ending, Limits, Listener
 from . import values
 from .callbacks import Aborted
@@ -31,7 +32,9 @@ _STOPPED = {
 class _CallJob(Job):
     """One call into a guest, as slices: make the store and instance if there is none, then the handler's call."""
 
-    def __init__(self, core: SandboxCore, request: str, timeout: float, is_last: bool, answer: Callable[[Ending], None]):
+    def __init__(
+        self, core: SandboxCore, request: str, timeout: float, is_last: bool, answer: Callable[[Ending], None]
+    ) -> None:
         super().__init__(timeout)
         self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
         self._slices = self._run()
@@ -40,7 +43,7 @@ class _CallJob(Job):
         return next(self._slices, Step.DONE)
 
     def stop(self, reason: str) -> None:
-        kind = "timeout" if reason == "timeout" else "cancelled"
+        kind: ErrorType = "timeout" if reason == "timeout" else "cancelled"
         ending = self._core.ending(error_type=kind, message=_STOPPED[kind])  # first: unwinding loses the fuel count
         self._slices.close()
         self._end(ending)
@@ -48,17 +51,20 @@ class _CallJob(Job):
     def crash(self, error: BaseException) -> None:
         self._end(self._core.ending(error_type="internal_error", message=f"the engine failed: {type(error).__name__}"))
 
-    def _run(self) -> Iterator[Step]:
+    def _run(self) -> Generator[Step, None, None]:
         core = self._core
         if core.store is None:
             core.store = GuestStore(core.guest, core.state)
             failed = yield from self._drive(core.store.instantiate())
             if failed is not None:
-                return self._end(failed)
+                self._end(failed)
+                return
         core.begin_message()
-        self._end((yield from self._drive(core.store.call(self._request))))
+        ending = yield from self._drive(core.store.call(self._request))
+        assert ending is not None  # only an instance that is ready ends without one
+        self._end(ending)
 
-    def _drive(self, fiber: Fiber) -> Iterator[Step]:
+    def _drive(self, fiber: Fiber) -> Generator[Step, None, Ending | None]:
         try:
             while not fiber.poll():
                 yield self._pending()

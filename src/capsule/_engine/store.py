@@ -111,5 +111,3 @@ class GuestCall(Fiber):
 def _check(error: c.Pointer) -> None:
     if error:
         raise RuntimeError(take_error(error))
-
-

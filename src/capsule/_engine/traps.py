@@ -14,7 +14,11 @@ _KNOWN: tuple[tuple[str, ErrorType, str], ...] = (
     (r"all fuel consumed", "fuel_exhausted", "the task used up its fuel"),
     (r"call stack exhausted", "stack_overflow", "the task's native stack is exhausted (a value nested too deeply?)"),
     (r"Exited with i32 exit status", "trap", "the task ended its own process (os._exit); return from the task instead"),
-    (r"memory minimum size .* exceeds memory limits", "memory_exhausted", "the guest does not fit into its memory limit"),
+    (
+        r"memory minimum size .* exceeds memory limits",
+        "memory_exhausted",
+        "the guest does not fit into its memory limit",
+    ),
     (r"wasm `unreachable` instruction executed", "trap", "the interpreter inside the sandbox aborted"),
     (r"wasm trap: (.+)", "trap", "the sandbox trapped: {0}"),
 )

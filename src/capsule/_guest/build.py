@@ -74,10 +74,18 @@ def _componentize(root: Path) -> bytes:
     ]
     try:
         done = subprocess.run(
-            command, cwd=root, env=_environment(root), capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False
+            command,
+            cwd=root,
+            env=_environment(root),
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise SetupError(f"building the guest took longer than {BUILD_TIMEOUT:.0f} s; try `capsule setup` again") from None
+        raise SetupError(
+            f"building the guest took longer than {BUILD_TIMEOUT:.0f} s; try `capsule setup` again"
+        ) from None
     if done.returncode != 0:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[:20])
         raise SetupError(f"componentize-py could not build the guest:\n{last}")
@@ -86,11 +94,15 @@ def _componentize(root: Path) -> bytes:
 
 def _environment(root: Path) -> dict[str, str]:
     """The caller's environment without what would let other packages into the guest."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PIPENV"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PIPENV"))
+    }
     # An empty environment of its own: otherwise componentize-py adds the site-packages of this interpreter.
     empty = root / "no-environment"
     (empty / "lib" / "python3" / "site-packages").mkdir(parents=True, exist_ok=True)
-    kept |= {"RUST_BACKTRACE": "0", "VIRTUAL_ENV": str(empty), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    kept |= {
+        "RUST_BACKTRACE": "0",
+        "VIRTUAL_ENV": str(empty),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
     return kept
-
-

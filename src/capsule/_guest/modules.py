@@ -107,5 +107,8 @@ def why_missing(name: str) -> "str | None":
     if package in _REMOVED:
         return f"Python {_REMOVED[package]} removed it from the standard library, and the sandbox runs Python 3.14"
     if package in _NATIVE:
-        return "it is native code, compiled for the host's machine, which a sandbox cannot run; use a package in pure Python, or do this part outside"
+        return (
+            "it is native code, compiled for the host's machine, which a sandbox cannot run; "
+            "use a package in pure Python, or do this part outside"
+        )
     return "the sandbox has the standard library only; packages and other files cannot be shipped into it yet"

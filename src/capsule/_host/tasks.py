@@ -32,7 +32,9 @@ def make_task_capability(deliver: Deliver, max_depth: Callable[[CallContext], in
         call = msgspec.convert(payload, _Call)
         spec = context.program.task(call.task)
         if spec is None:
-            raise Denied(f"calling {call.task!r}, which is no task of {context.program.path},", "a @task declaration of it")
+            raise Denied(
+                f"calling {call.task!r}, which is no task of {context.program.path},", "a @task declaration of it"
+            )
         depth = context.depth + 1
         if depth > max_depth(context):
             raise Denied(f"calling a task {depth} levels deep", f"Policy(max_depth={depth})")

@@ -53,7 +53,8 @@ def run(
     ] = None,
     args_file: Annotated[Ceiling, typer.Option(help="The same, read from a file; - for standard input.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the envelope on one line of stdout, and what the task prints on stderr.")
+        bool,
+        typer.Option("--json", help="Print the envelope on one line of stdout, and what the task prints on stderr."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each task's start, end and cost.")] = False,
     timeout: Annotated[Ceiling, typer.Option(help="No task runs longer, e.g. 500ms, 30s, 5m.")] = None,

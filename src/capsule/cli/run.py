@@ -69,7 +69,11 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
 def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
     """The task's arguments from whichever of the three ways was used. Raises InvalidArguments."""
-    ways = {"ARGS": bool(call.args), "--args-json": call.args_json is not None, "--args-file": call.args_file is not None}
+    ways = {
+        "ARGS": bool(call.args),
+        "--args-json": call.args_json is not None,
+        "--args-file": call.args_file is not None,
+    }
     used = [way for way, is_used in ways.items() if is_used]
     if len(used) > 1:
         raise InvalidArguments(f"give the task's arguments one way, not by {' and '.join(used)}")

@@ -10,7 +10,7 @@ import sys
 import time
 from functools import cached_property
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:  # loaded when the first word is said: a run that goes well says none
     from rich.console import Console
@@ -66,7 +66,7 @@ def _write(stream: IO[str], text: str) -> None:
         try:
             stream.write(text)
         except UnicodeEncodeError:
-            encoding = stream.encoding or "ascii"
+            encoding = getattr(stream, "encoding", None) or "ascii"
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
@@ -84,7 +84,7 @@ class Phases:
         self._began = time.monotonic()
         self.count = 0
 
-    def __enter__(self) -> Phases:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -22,7 +22,9 @@ class Story:
             self._depth[event.number] = self._depth.get(event.parent or 0, -1) + 1
             self._line(event.number, f"> {event.task_name} started", "cyan")
         elif isinstance(event, Retried):
-            self._line(event.number, f"~ {event.task_name} failed ({event.error.error_type}), retry {event.retry}", "yellow")
+            self._line(
+                event.number, f"~ {event.task_name} failed ({event.error.error_type}), retry {event.retry}", "yellow"
+            )
         elif isinstance(event, Ended):
             self._end(event)
 
@@ -42,7 +44,11 @@ class Story:
 
 def describe_cost(cost: Execution) -> str:
     """Time, fuel, memory and retries in a few words."""
-    words = [f"{cost.duration_ms:.1f} ms", f"{cost.fuel_consumed / _MILLION:.1f}M fuel", f"{cost.ram_used / 2**20:.0f} MB"]
+    words = [
+        f"{cost.duration_ms:.1f} ms",
+        f"{cost.fuel_consumed / _MILLION:.1f}M fuel",
+        f"{cost.ram_used / 2**20:.0f} MB",
+    ]
     if cost.retries:
         words.append(f"{cost.retries} {'retry' if cost.retries == 1 else 'retries'}")
     return ", ".join(words)

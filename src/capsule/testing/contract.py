@@ -242,6 +242,15 @@ async def check_open_calls(make_engine: MakeEngine) -> None:
         assert [entry[1] for entry in opened.heard.history if entry[0] == "submit"] == [1, 2, 3]
 
 
+async def check_open_payloads(make_engine: MakeEngine) -> None:
+    """What open calls carry lies outside the guest's memory, and is held to the same size."""
+    async with _open(make_engine, max_message=8 << 20) as opened:
+        ending = await opened.call("ask_long", 9, (8 << 20) - 2)
+        assert (ending.reply, ending.error_type) == (None, "denied")
+        assert "memory" in ending.message
+        await opened.is_gone()
+
+
 async def check_second_answer(make_engine: MakeEngine) -> None:
     """An answer that comes twice is dropped."""
     async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
@@ -375,6 +384,7 @@ ENGINE_CHECKS: tuple[Check, ...] = (
     check_many_host_calls,
     check_give_up,
     check_open_calls,
+    check_open_payloads,
     check_second_answer,
     check_output,
     check_output_cap,

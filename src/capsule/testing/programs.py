@@ -52,6 +52,10 @@ def ask_and_give_up(operation, then):
     _wire.cancel(_wire.submit(operation, None))
     return _wire.call(then, None)
 
+def ask_long(count, size):
+    for _ in range(count):
+        _wire.submit("long", "x" * size)
+
 def ask_many(count):
     tickets = [_wire.submit("many", number) for number in range(count)]
     found = {}
@@ -111,6 +115,12 @@ async def _ask_and_give_up(guest: FakeGuest) -> Any:
     return await guest.host_call(then)
 
 
+async def _ask_long(guest: FakeGuest) -> Any:
+    count, size = guest.args
+    for _ in range(count):
+        guest.submit("long", "x" * size)
+
+
 async def _ask_many(guest: FakeGuest) -> Any:
     tickets = [guest.submit("many", number) for number in range(guest.args[0])]
     return [await guest.wait(ticket) for ticket in tickets]
@@ -127,6 +137,7 @@ CONTRACT_SCRIPTS: Mapping[str, Script] = {
     "answer_long": _answer_long,
     "ask": _ask,
     "ask_and_give_up": _ask_and_give_up,
+    "ask_long": _ask_long,
     "ask_many": _ask_many,
 }
 """The same for a FakeEngine."""

@@ -28,6 +28,7 @@ _STOPPED: dict[ErrorType, str] = {
 
 @dataclass
 class _Ticket:
+    payload: str
     reply: str | None = None
     is_wanted: bool = True
     answered: anyio.Event = field(default_factory=anyio.Event)
@@ -176,7 +177,7 @@ class FakeSandbox(Sandbox):
     async def _reply(self, script: Script, guest: FakeGuest) -> str:
         try:
             value = await script(guest)
-        except Exception as error:  # as in a real guest: whatever the program raises is its answer
+        except Exception as error:  # noqa: BLE001 - as in a real guest: whatever the program raises is its answer
             return self._text({"error": _describe(error)})
         try:
             return self._text({"ok": value})
@@ -199,14 +200,16 @@ class FakeSandbox(Sandbox):
 
     def submit(self, operation: str, payload: str) -> int:
         """A host call of the guest, held to the limits."""
-        open_calls = sum(ticket.reply is None for ticket in self._tickets.values())
-        if open_calls >= self.limits.max_open_calls:
+        still_open = [ticket for ticket in self._tickets.values() if ticket.reply is None]
+        if len(still_open) >= self.limits.max_open_calls:
             raise GuestEnd("denied", f"more than {self.limits.max_open_calls} host calls open at once")
         size = len(payload.encode())
         if size > self.limits.max_message:
             raise GuestEnd("denied", f"a text of {size} bytes; max_message allows {self.limits.max_message}")
+        if sum(len(ticket.payload) for ticket in still_open) + len(payload) > self.limits.ram:
+            raise GuestEnd("denied", "the host calls open at once carry more than the sandbox's own memory")
         self._last_ticket += 1
-        self._tickets[self._last_ticket] = _Ticket()
+        self._tickets[self._last_ticket] = _Ticket(payload)
         self._listener.on_submit(self._last_ticket, operation, payload)
         return self._last_ticket
 
