@@ -89,14 +89,19 @@ def room_of(name: str) -> str:
 def complaint(module: str, target: str) -> str | None:
     """What is wrong with `module` importing `target`, if anything is."""
     top = target.partition(".")[0]
-    room = room_of(module)
+    if top == "capsule":
+        return _complaint_inside(room_of(module), target)
     if top == "capsule_sdk":
         return "the host imports nothing of the sandbox"
-    if top == "wasmtime" and room not in {"_engine", "_setup"}:
+    if top == "wasmtime" and room_of(module) not in {"_engine", "_setup"}:
         return "only _engine knows wasmtime"
     if top in {"asyncio", "trio"} and module != "capsule._engine.backend":
         return "only _engine.backend knows an event loop by name"
-    if top != "capsule" or room_of(target) == room:
+    return None
+
+
+def _complaint_inside(room: str, target: str) -> str | None:
+    if room_of(target) == room:
         return None
     if level_of(room_of(target)) >= level_of(room):
         return "imports run downwards, and never between rooms of one level"

@@ -255,20 +255,34 @@ def test_frozen() -> None:
     assert not dataclasses.is_dataclass(policy)
 
 
-sizes = st.integers(1, 1 << 30) | st.builds("{}{}".format, st.integers(1, 1000), st.sampled_from(["KB", "MB", "B"]))
+LARGEST = Policy.largest()
+
+
+def sizes(field: str) -> st.SearchStrategy[int | str]:
+    """Sizes that `field` accepts, with and without a unit."""
+    units = st.builds("{}{}".format, st.integers(1, 200), st.sampled_from(["B", "KB", "MB"]))
+    return st.integers(1, int(number(LARGEST, field))) | units
+
+
 durations = st.floats(0.001, 86400) | st.builds(
     "{}{}".format, st.integers(1, 20), st.sampled_from(["ms", "s", "m", "h"])
 )
 policies = st.builds(
     Policy,
     compute=st.integers(1, MAX_FUEL) | st.sampled_from(sorted(COMPUTE_LEVELS)),
-    ram=sizes | st.integers(1, MAX_RAM),
     timeout=durations,
-    max_output=sizes,
-    max_message=sizes,
-    max_retries=st.integers(0, 1000),
-    max_depth=st.integers(0, 64),
+    **{field: sizes(field) for field in ("ram", "max_output", "max_message")},
+    **{field: st.integers(0, int(number(LARGEST, field))) for field in FIELDS if field not in NUMBERS},
 )
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field != "timeout"])
+def test_the_largest_is_the_largest(field: str) -> None:
+    """`largest` allows as much as can be said of every limit: one more is refused, by name."""
+    most = number(LARGEST, field)
+    assert number(Policy(**{field: most}), field) == most
+    with pytest.raises(InvalidPolicy, match=f"^{field}: "):
+        Policy(**{field: most + 1})
 
 
 @given(policies, policies)

@@ -127,7 +127,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_depth: int = 8
     """How deep tasks may call tasks."""
 
-    max_subtasks: int = 1000
+    max_subtasks: int = 500
     """How many tasks that a message called, directly or through others, may be live at once; waiting ones count."""
 
     def __post_init__(self) -> None:

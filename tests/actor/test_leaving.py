@@ -62,7 +62,7 @@ async def test_an_outcome_that_is_there_stays(stage) -> None:
 async def test_what_the_body_raises_comes_out_as_it_is(stage) -> None:
     """An exception of the block is not wrapped, and ends what is at work."""
     play = stage({"hang": hang, "fail": fail})
-    with pytest.raises(TaskFailed) as caught:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(TaskFailed) as caught:
         async with play.runtime as runtime:
             ref = await runtime.spawn(play["hang"])
             await runtime.run(play["fail"])

@@ -159,7 +159,7 @@ async def test_an_exception_in_the_loop(stage) -> None:
     gates.gate(0).set()
     play = stage({"wait": gates.script})
     async with play.runtime as runtime:
-        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is what is tested
+        with pytest.raises(ZeroDivisionError):
             async with aclosing(runtime.map(play["wait"], range(3))) as outcomes:
                 async for outcome in outcomes:
                     _ = 1 / outcome.result

@@ -13,9 +13,14 @@ from .._values import Program, TaskSpec
 from ..errors import InvalidProgram
 from .arguments import check_arguments
 from .declarations import functions_of, spec_of, tasks_of
-from .parsing import MAX_SOURCE, parse, too_deep
+from .parsing import parse, too_deep
 
 __all__ = ["check_arguments", "choose_task", "program_from_source", "read_program", "shown_path"]
+
+MAX_FILE = 256 << 10
+"""Bytes of a file that is run. It may be a stranger's, it is parsed in this process, and there are sources for which
+CPython's parser takes time with the square of their length. The application's own modules, which are sliced, may be
+larger."""
 
 _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
@@ -98,15 +103,15 @@ def _read(file: Path, shown: str) -> bytes:
         if not stat.S_ISREG(mode):
             raise InvalidProgram("this is a pipe or a device; give a regular .py file", path=shown)
         with file.open("rb") as opened:
-            data = opened.read(MAX_SOURCE + 1)
+            data = opened.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise InvalidProgram("there is no such file; check the path and the current folder", path=shown) from None
     except OSError as error:
         raise InvalidProgram(f"cannot read the file ({error.strerror}); check who may read it", path=shown) from None
     except ValueError:
         raise InvalidProgram("the path holds a NUL byte; give the path of a .py file", path=repr(shown)) from None
-    if len(data) > MAX_SOURCE:
-        raise InvalidProgram(f"the file is larger than {MAX_SOURCE:,} bytes; take data out of the source", path=shown)
+    if len(data) > MAX_FILE:
+        raise InvalidProgram(f"the file is larger than {MAX_FILE:,} bytes; take data out of the source", path=shown)
     return data
 
 
