@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,13 @@ def test_nothing_is_imported_from_the_current_folder(guest: CompiledGuest, tmp_p
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')", "utf-8")
     done = subprocess.run(CHILD, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert guest.file in done.stdout, done
+
+
+def test_a_folder_that_others_can_write(guest: CompiledGuest, tmp_path: Path) -> None:
+    """Native code is not loaded from it, and the listing says so in one line."""
+    shutil.copytree(Path(guest.file).parent, tmp_path / Path(guest.file).parent.name)
+    tmp_path.chmod(0o777)
+    done = capsule("cache", cache=tmp_path)
+    assert done.returncode == 1
+    assert "others can write it" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -32,9 +32,12 @@ def setup() -> int:
 def show() -> int:
     """List what is in the cache; answers the exit status."""
     screen = Screen()
-    current = find_guest()
-    rows = list(cached_guests())
     screen.result(str(cache_folder()))
+    try:
+        current, rows = find_guest(), list(cached_guests())
+    except CapsuleError as error:
+        screen.error(str(error))
+        return FAILED
     if not rows:
         screen.note("nothing is cached; `capsule setup` builds the guest")
         return SUCCESS
