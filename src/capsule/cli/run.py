@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import anyio
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Policy, Printed, Runtime, UsageError
-from capsule.guest import ensure_guest
 
 from .screen import Phases, Screen
 from .story import Story
@@ -58,11 +58,11 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
         elif story is not None:
             story.tell(event)
 
-    runtime = Runtime(ceiling=ceiling, on_event=on_event)
-    runtime.check(call.target, *args, **kwargs)  # before a first run builds the guest: a wrong call should not wait
-    with Phases(screen) as phases:
-        await ensure_guest(phases)
-    async with runtime:
+    async with AsyncExitStack() as stack:
+        with Phases(screen) as phases:
+            runtime = Runtime(ceiling=ceiling, on_event=on_event, progress=phases)
+            runtime.check(call.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
+            await stack.enter_async_context(runtime)
         ref = await runtime.spawn(call.target, *args, **kwargs)
         return await ref.outcome()
 
