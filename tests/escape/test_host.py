@@ -38,7 +38,7 @@ from wit_world.imports import calls
 @task
 def main():
     for _ in range(999): calls.submit("task", '{"task":"main","args":[],"kwargs":{}}')
-    calls.next(-1.0)
+    while True: calls.next(-1.0)
 """
 PRINTS = "from wit_world.imports import calls\ndef main():\n    while True: calls.write(1, 'x\\n')"
 FILLS = "def main():\n    while True: b'x' * 10**8"
