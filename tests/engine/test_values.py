@@ -68,7 +68,7 @@ def test_u8() -> None:
 def test_another_kind(lift) -> None:
     """A value of another kind is refused: reading it as what it is not would follow noise."""
     value = c.Value()
-    value.kind = c.BOOL
+    value.kind = c.TUPLE
     with pytest.raises(TypeError, match="expected"):
         lift(value)
 

@@ -1138,6 +1138,31 @@ PATCHES = (
         value=[1],
     ),
     Row(
+        name="a reply of brackets alone",
+        hostile=forged("'[' * 400_000"),
+        error_type="invalid",
+        message="does not decode",
+        harmless="def main(): return '[' * 1000",
+        value="[" * 1000,
+    ),
+    Row(
+        name="odd numbers to the queue, odd types to a task",
+        hostile=RAW
+        + """
+import asyncio
+async def main():
+    calls.cancel(2**64 - 1)
+    calls.next(1e-320)
+    calls.next(float("nan"))
+    await asyncio.get_running_loop().submit("task", {"task": {"a": [1]}, "args": 3, "kwargs": None})
+""",
+        error_type="task_error",
+        message="Expected `str`",
+        exception="TaskFailed",
+        harmless=RAW + "def main(): return calls.next(0.001)[0]",
+        value=0,
+    ),
+    Row(
         name="capsule's own guest code patched",
         hostile="""
 import capsule_sdk._program as program, capsule_sdk._wire as wire

@@ -32,7 +32,6 @@ Pointer = Any
 
 NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 
-BOOL = ffi.WASMTIME_COMPONENT_BOOL.value
 U8 = ffi.WASMTIME_COMPONENT_U8.value
 U64 = ffi.WASMTIME_COMPONENT_U64.value
 F64 = ffi.WASMTIME_COMPONENT_F64.value
@@ -71,7 +70,6 @@ instantiate_async = c.wasmtime_component_linker_instantiate_async
 call_async = c.wasmtime_component_func_call_async
 instance_get_function = c.wasmtime_component_instance_get_func
 component_get_export = c.wasmtime_component_get_export_index
-component_delete = c.wasmtime_component_delete
 linker_add_async = c.wasmtime_component_linker_instance_add_func_async
 linker_add_sync = c.wasmtime_component_linker_instance_add_func
 
