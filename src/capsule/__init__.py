@@ -33,15 +33,23 @@ if TYPE_CHECKING:
     from ._values import Printed as Printed
     from ._values import Retried as Retried
     from ._values import Started as Started
+    from .errors import ActorFailed as ActorFailed
+    from .errors import ActorStopped as ActorStopped
     from .errors import CacheUnwritable as CacheUnwritable
     from .errors import CapsuleError as CapsuleError
     from .errors import Denied as Denied
+    from .errors import ForeignRef as ForeignRef
     from .errors import InvalidArguments as InvalidArguments
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
+    from .errors import InvalidTool as InvalidTool
+    from .errors import MailboxFull as MailboxFull
+    from .errors import NameTaken as NameTaken
     from .errors import RuntimeClosed as RuntimeClosed
     from .errors import SetupError as SetupError
     from .errors import TaskFailed as TaskFailed
+    from .errors import ToolError as ToolError
+    from .errors import UnknownMethod as UnknownMethod
     from .errors import UsageError as UsageError
     from .policy import Policy as Policy
 
@@ -56,8 +64,9 @@ _HOMES = {
         *("Outcome", "Printed", "Retried", "Started"),
     ),
     "errors": (
-        *("CacheUnwritable", "CapsuleError", "Denied", "InvalidArguments", "InvalidPolicy"),
-        *("InvalidProgram", "RuntimeClosed", "SetupError", "TaskFailed", "UsageError"),
+        *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
+        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidTool", "MailboxFull", "NameTaken"),
+        *("RuntimeClosed", "SetupError", "TaskFailed", "ToolError", "UnknownMethod", "UsageError"),
     ),
     "policy": ("Policy",),
 }

@@ -9,12 +9,14 @@ import msgspec
 from .errors import TaskFailed
 
 __all__ = [
+    "ActorSpec",
     "Ended",
     "ErrorType",
     "Event",
     "Execution",
     "Failure",
     "HostRequest",
+    "Module",
     "Outcome",
     "Parameter",
     "Printed",
@@ -33,6 +35,7 @@ ErrorType = Literal[
     "trap",
     "denied",
     "cancelled",
+    "stopped",
     "invalid",
     "internal_error",
 ]
@@ -67,8 +70,46 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The limits that the declaration names; what is missing comes from the runtime's policy."""
 
 
+class ActorSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor as the host read it from the source: a class, and the methods that can be asked."""
+
+    name: str
+    """What it is called by: `@actor(name=...)`, or the class's own name."""
+
+    cls: str
+    """The class in the program's module."""
+
+    line: int
+    """Where its `class` stands, 1-based."""
+
+    create: TaskSpec
+    """Its constructor, without `self`. The function is `__init__`."""
+
+    methods: tuple[TaskSpec, ...] = ()
+    """The public methods that the class and its bases in the same program define, without `self`."""
+
+    settings: dict[str, Any] = {}
+
+    def method(self, name: str) -> TaskSpec | None:
+        """The method called `name`, or None."""
+        return next((method for method in self.methods if method.name == name), None)
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True):
+    """A module of the application that goes along into the sandbox."""
+
+    name: str
+    """Its dotted name, by which the program imports it."""
+
+    path: str
+    """The name that tracebacks show, never an absolute host path."""
+
+    source: str
+    is_package: bool = False
+
+
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What is loaded into a sandbox: one module's source and the tasks it declares."""
+    """What is loaded into a sandbox: one module's source and what it declares."""
 
     path: str
     """The name that tracebacks show: relative or bare, never an absolute host path."""
@@ -77,9 +118,22 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[TaskSpec, ...] = ()
     """The declared tasks, in the order of the source. A running guest can name these and nothing else."""
 
+    actors: tuple[ActorSpec, ...] = ()
+    """The declared actors, likewise."""
+
+    modules: tuple[Module, ...] = ()
+    """Modules of the application that the source imports."""
+
+    package: str = ""
+    """The package that relative imports of the source start from; empty if it is in none."""
+
     def task(self, name: str) -> TaskSpec | None:
         """The declared task called `name`, or None."""
         return next((task for task in self.tasks if task.name == name), None)
+
+    def actor(self, name: str) -> ActorSpec | None:
+        """The declared actor called `name`, or None."""
+        return next((actor for actor in self.actors if actor.name == name), None)
 
 
 class HostRequest(msgspec.Struct, frozen=True, kw_only=True):

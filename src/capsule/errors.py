@@ -5,8 +5,16 @@
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
+    │   ├── InvalidTool       a function that cannot be called from inside
+    │   ├── UnknownMethod     an actor has no such method
+    │   ├── NameTaken         an actor of that name lives already
+    │   ├── ForeignRef        a ref from another runtime
     │   └── RuntimeClosed     the runtime is not open
+    ├── MailboxFull           no room for a message that was not to wait
+    ├── ActorStopped          the actor ended before it handled the message, or before it was sent
+    ├── ActorFailed           an actor's failure, as its owner and those linked to it see it
     ├── TaskFailed            the guest: it ran and did not answer; carries the outcome
+    ├── ToolError             what a tool says to the guest that called it
     ├── Denied                the policy: a right that was not granted
     └── SetupError            outside: the guest could not be built or loaded on this machine
         └── CacheUnwritable   the cache folder cannot be written
@@ -22,15 +30,23 @@ if TYPE_CHECKING:
     from ._values import Outcome
 
 __all__ = [
+    "ActorFailed",
+    "ActorStopped",
     "CacheUnwritable",
     "CapsuleError",
     "Denied",
+    "ForeignRef",
     "InvalidArguments",
     "InvalidPolicy",
     "InvalidProgram",
+    "InvalidTool",
+    "MailboxFull",
+    "NameTaken",
     "RuntimeClosed",
     "SetupError",
     "TaskFailed",
+    "ToolError",
+    "UnknownMethod",
     "UsageError",
 ]
 
@@ -72,11 +88,61 @@ class InvalidArguments(UsageError, TypeError):
     """Arguments that the task cannot take, or that are not JSON."""
 
 
+class InvalidTool(UsageError, TypeError):
+    """A function that cannot be called from inside a sandbox; the message names the parameter that is in the way."""
+
+
+class UnknownMethod(UsageError, AttributeError):
+    """An actor was asked for something that its class does not define as a public method."""
+
+
+class NameTaken(UsageError):
+    """There is a living actor of that name; `actor_name` says which."""
+
+    def __init__(self, actor_name: str) -> None:
+        self.actor_name = actor_name
+        super().__init__(f"there is a living actor named {actor_name!r}; stop it first, or use another name")
+
+
+class ForeignRef(UsageError):
+    """A ref was given to a runtime that its actor does not belong to."""
+
+    def __init__(self, actor_name: str) -> None:
+        self.actor_name = actor_name
+        super().__init__(f"{actor_name} lives in another runtime; a ref only works in the runtime that made it")
+
+
 class RuntimeClosed(UsageError):
     """The runtime was used outside its `async with` block."""
 
     def __init__(self) -> None:
         super().__init__("the runtime is not open: use it inside `async with Runtime() as runtime:`")
+
+
+class MailboxFull(CapsuleError):
+    """There was no room for a message that was sent without waiting. Nothing was sent."""
+
+    def __init__(self, actor_name: str, size: int) -> None:
+        self.actor_name, self.size = actor_name, size
+        super().__init__(
+            f"{actor_name}: {size} messages wait; Policy(max_mailbox=...) allows more, and a plain ask waits"
+        )
+
+
+class ActorStopped(CapsuleError):
+    """The actor ended before it handled this message, or had ended before it was sent; `reason` says why."""
+
+    def __init__(self, actor_name: str, reason: str) -> None:
+        self.actor_name, self.reason = actor_name, reason
+        super().__init__(f"{actor_name} has stopped: {reason}")
+
+
+class ActorFailed(CapsuleError):
+    """An actor failed for good. Raised where the actor has an owner or a link: at the end of an `async with` block."""
+
+    def __init__(self, actor_name: str, reason: str) -> None:
+        self.actor_name, self.reason = actor_name, reason
+        super().__init__(f"{actor_name} failed: {reason}")
 
 
 class TaskFailed(CapsuleError):
@@ -92,6 +158,13 @@ class TaskFailed(CapsuleError):
     def error_type(self) -> str:
         """The kind of failure, one of `ErrorType`."""
         return self.outcome.error.error_type if self.outcome.error else ""
+
+
+class ToolError(CapsuleError):
+    """Raise it in a tool to say something to the guest: its text arrives there as it is.
+
+    Of any other exception only the message arrives, without paths of this machine.
+    """
 
 
 class Denied(CapsuleError):

@@ -7,13 +7,13 @@ The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from .errors import InvalidPolicy
 
-__all__ = ["COMPUTE_LEVELS", "Policy", "format_size", "parse_compute", "parse_duration", "parse_size"]
+__all__ = ["COMPUTE_LEVELS", "OnFailure", "Policy", "format_size", "parse_compute", "parse_duration", "parse_size"]
 
 COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000}
 
@@ -34,14 +34,21 @@ MAX_TEXT = 256 << 20
 
 MAX_RETRIES = 1000
 _MOST_DIGITS = 30
+T = TypeVar("T", int, float)
 MAX_DEPTH = 64
 MAX_SUBTASKS = 1_000_000
+MAX_MAILBOX = 1_000_000
+MAX_RESTARTS = 1_000_000
+
+OnFailure = Literal["restart", "stop", "escalate"]
+"""What becomes of an actor whose sandbox is gone. As the strategies of OTP's supervisors, for one child."""
 
 
-def parse_compute(value: int | str) -> int:
+def parse_compute(value: int | str, field: str = "compute") -> int:
     """Fuel for a compute level.
 
     `value` is `"LOW"`, `"MEDIUM"` or `"HIGH"` in any case, or an exact number of fuel units as int or str.
+    `field` is named in the error.
     Raises InvalidPolicy for anything else.
     """
     if isinstance(value, str):
@@ -50,10 +57,10 @@ def parse_compute(value: int | str) -> int:
         if level is not None:
             return level
         if len(word) > _MOST_DIGITS or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
-            raise InvalidPolicy(f"compute: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+            raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
         value = int(word)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
-        raise InvalidPolicy(f"compute: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+        raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
     return value
 
 
@@ -130,6 +137,28 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_subtasks: int = 500
     """How many tasks that a message called, directly or through others, may be live at once; waiting ones count."""
 
+    family_compute: int | str | None = None
+    """Fuel of a message or an actor and of all that it calls and starts, together; None: each for itself."""
+
+    family_ram: int | str | None = None
+    """The `ram` of all live sandboxes of such a family, summed; None: bounded by `max_subtasks` alone."""
+
+    max_mailbox: int = 1000
+    """Messages that may wait for an actor."""
+
+    idle_timeout: float | str | None = None
+    """Time without a message after which an actor stops; None: never."""
+
+    on_failure: OnFailure = "restart"
+    """When the sandbox of an actor is gone and no retry helped: "restart" it with fresh state, "stop" it, or
+    "escalate" to its owner."""
+
+    max_restarts: int = 3
+    """Restarts within `restart_window` beyond which a failure escalates."""
+
+    restart_window: float | str = "5s"
+    """OTP's default period; OTP allows one restart in it."""
+
     def __post_init__(self) -> None:
         parse_compute(self.compute)
         if parse_size(self.ram) > MAX_RAM:
@@ -140,6 +169,21 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_count("max_retries", self.max_retries, MAX_RETRIES)
         _check_count("max_depth", self.max_depth, MAX_DEPTH)
         _check_count("max_subtasks", self.max_subtasks, MAX_SUBTASKS)
+        _check_count("max_mailbox", self.max_mailbox, MAX_MAILBOX, least=1)
+        _check_count("max_restarts", self.max_restarts, MAX_RESTARTS)
+        self._check_family()
+        if self.idle_timeout is not None:
+            parse_duration(self.idle_timeout, "idle_timeout")
+        parse_duration(self.restart_window, "restart_window")
+        if self.on_failure not in get_args(OnFailure):
+            choices = ", ".join(map(repr, get_args(OnFailure)))
+            raise InvalidPolicy(f"on_failure: {self.on_failure!r} is not known; use one of {choices}")
+
+    def _check_family(self) -> None:
+        if self.family_compute is not None:
+            parse_compute(self.family_compute, "family_compute")
+        if self.family_ram is not None:
+            parse_size(self.family_ram, "family_ram")
 
     @classmethod
     def largest(cls) -> Policy:
@@ -153,6 +197,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_message=MAX_TEXT,
             max_depth=MAX_DEPTH,
             max_subtasks=MAX_SUBTASKS,
+            max_mailbox=MAX_MAILBOX,
+            max_restarts=MAX_RESTARTS,
+            restart_window=MAX_TIMEOUT,
         )
 
     @property
@@ -180,6 +227,26 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """`max_message` in bytes."""
         return parse_size(self.max_message, "max_message")
 
+    @property
+    def family_fuel(self) -> int | None:
+        """`family_compute` in units of fuel."""
+        return None if self.family_compute is None else parse_compute(self.family_compute, "family_compute")
+
+    @property
+    def family_ram_bytes(self) -> int | None:
+        """`family_ram` in bytes."""
+        return None if self.family_ram is None else parse_size(self.family_ram, "family_ram")
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """`idle_timeout` in seconds."""
+        return None if self.idle_timeout is None else parse_duration(self.idle_timeout, "idle_timeout")
+
+    @property
+    def restart_window_seconds(self) -> float:
+        """`restart_window` in seconds."""
+        return parse_duration(self.restart_window, "restart_window")
+
     def with_settings(self, settings: dict[str, Any]) -> Policy:
         """This policy with the fields in `settings` replaced. Raises InvalidPolicy for an unknown or bad one."""
         unknown = sorted(set(settings) - set(self.__struct_fields__))
@@ -199,7 +266,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_message=min(self.max_message_bytes, ceiling.max_message_bytes),
             max_depth=min(self.max_depth, ceiling.max_depth),
             max_subtasks=min(self.max_subtasks, ceiling.max_subtasks),
+            family_compute=_least(self.family_fuel, ceiling.family_fuel),
+            family_ram=_least(self.family_ram_bytes, ceiling.family_ram_bytes),
+            max_mailbox=min(self.max_mailbox, ceiling.max_mailbox),
+            idle_timeout=_least(self.idle_seconds, ceiling.idle_seconds),
+            on_failure=self.on_failure,
+            max_restarts=min(self.max_restarts, ceiling.max_restarts),
+            restart_window=self.restart_window,
         )
+
+
+def _least(*limits: T | None) -> T | None:
+    """The smallest of those that are set."""
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _check_text_size(field: str, value: int | str) -> None:
@@ -209,6 +288,6 @@ def _check_text_size(field: str, value: int | str) -> None:
         )
 
 
-def _check_count(field: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise InvalidPolicy(f"{field}: {value!r} is not a whole number from 0 to {most}")
+def _check_count(field: str, value: object, most: int, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidPolicy(f"{field}: {value!r} is not a whole number from {least} to {most}")
