@@ -5,7 +5,7 @@
     _task, _runtime    what an application uses; _runtime puts the rooms together
     _guest             source -> program; the guest built and cached
     _engine            the only room that knows wasmtime
-    _actor             one message: admitted, attempted, answered
+    _actor             messages and those who handle them: admitted, attempted, answered, supervised
     _host              what the host does for a guest
     cli                the `capsule` command
 
@@ -18,21 +18,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._actor.bonds import Monitor as Monitor
+    from ._actor.events import EventStream as EventStream
     from ._actor.ref import ActorRef as ActorRef
+    from ._actor.session import Session as Session
+    from ._actor.states import ActorState as ActorState
     from ._runtime import Runtime as Runtime
     from ._runtime import run as run
+    from ._task import ActorClass as ActorClass
     from ._task import Task as Task
+    from ._task import actor as actor
     from ._task import task as task
     from ._values import Ended as Ended
     from ._values import ErrorType as ErrorType
+    from ._values import Evaluation as Evaluation
     from ._values import Event as Event
     from ._values import Execution as Execution
     from ._values import Failure as Failure
     from ._values import HostRequest as HostRequest
+    from ._values import Missed as Missed
     from ._values import Outcome as Outcome
     from ._values import Printed as Printed
+    from ._values import Restarted as Restarted
     from ._values import Retried as Retried
+    from ._values import Spawned as Spawned
     from ._values import Started as Started
+    from ._values import Statistics as Statistics
+    from ._values import Stopped as Stopped
+    from ._values import Variable as Variable
     from .errors import ActorFailed as ActorFailed
     from .errors import ActorStopped as ActorStopped
     from .errors import CacheUnwritable as CacheUnwritable
@@ -56,12 +69,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "_actor.bonds": ("Monitor",),
+    "_actor.events": ("EventStream",),
     "_actor.ref": ("ActorRef",),
+    "_actor.session": ("Session",),
+    "_actor.states": ("ActorState",),
     "_runtime": ("Runtime", "run"),
-    "_task": ("Task", "task"),
+    "_task": ("ActorClass", "Task", "actor", "task"),
     "_values": (
-        *("Ended", "ErrorType", "Event", "Execution", "Failure", "HostRequest"),
-        *("Outcome", "Printed", "Retried", "Started"),
+        *("Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),
+        *("Outcome", "Printed", "Restarted", "Retried", "Spawned", "Started", "Statistics", "Stopped", "Variable"),
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import anyio
-from anyio.abc import TaskGroup
 
+from ._actor.actor import Actor
 from ._actor.admission import Admission
-from ._actor.attempt import Switchboard
-from ._actor.delivery import Delivery, Message
+from ._actor.call import Call
+from ._actor.delivery import Delivery, FreshHome
+from ._actor.events import EventStream
+from ._actor.family import Family
+from ._actor.grants import Grants
+from ._actor.inside import InsideActors, delivery_of
 from ._actor.ref import ActorRef
+from ._actor.registry import Registry
+from ._actor.session import Session, evaluation_of
+from ._actor.subject import ActorSubject, SessionSubject, Subject, TaskSubject, check_size, task_call
+from ._actor.switchboard import Switchboard
+from ._actor.world import World
 from ._guest.json_text import NotJSON, to_json
+from ._host.actors import make_actor_capabilities
 from ._host.tasks import make_task_capability
 from ._setup import Progress, ensure_guest
 from ._source import Source
-from ._task import Task
-from ._values import Event, Failure, Outcome, Program, TaskSpec
+from ._task import ActorClass, Task
+from ._values import ActorSpec, Evaluation, Event, Failure, Outcome, Program, TaskSpec
 from .abc import CallContext, Engine
 from .errors import InvalidArguments, InvalidPolicy, RuntimeClosed, UsageError
-from .policy import Policy, format_size, parse_size
+from .policy import MAX_RESTARTS, Policy, format_size, parse_size
 
 __all__ = ["Runtime", "run"]
 
@@ -37,14 +46,8 @@ log = logging.getLogger("capsule")
 Runnable = Task[..., Any] | str | os.PathLike[str]
 """A task of this application, or a file: "tasks.py" (its main) or "tasks.py:word_count"."""
 
-
-@dataclass(frozen=True)
-class _Open:
-    """What there is only inside the `async with` block."""
-
-    engine: Engine
-    tasks: TaskGroup
-    switchboard: Switchboard
+Spawnable = Runnable | ActorClass
+"""The same, or an actor class: one of this application, or of a file, "notes.py:Notes"."""
 
 
 class Runtime:
@@ -76,14 +79,15 @@ class Runtime:
         self._policy, self._ceiling = policy or Policy(), ceiling
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
         self._on_event, self._progress = on_event, progress
+        self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
         self._source = Source()
-        self._numbers = itertools.count(1)
         self._capabilities = {
-            "task": make_task_capability(self._call_from_guest, lambda context: _caller(context).max_depth)
+            "task": make_task_capability(self._call_from_guest, _max_depth),
+            **make_actor_capabilities(InsideActors(self._spawn_from_guest)),
         }
         self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
-        self._open: _Open | None = None
+        self._world: World | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -93,20 +97,35 @@ class Runtime:
             switchboard = Switchboard()
             stack.callback(switchboard.close)
             tasks.start_soon(switchboard.serve, tasks)
-            self._open = _Open(engine, tasks, switchboard)
+            registry = Registry()
+            self._admission.on_shortage = registry.free_one
+            self._world = World(
+                engine,
+                tasks,
+                switchboard,
+                self._admission,
+                registry,
+                self._capabilities,
+                self._notify,
+                _write,
+                self._source.check_arguments,
+            )
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._open = None
+        self._world = None
         try:
             return await self._stack.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
             if error is not None and _leaves(group) == _leaves(error):
                 return False  # what the block raised, as it was raised: our task group is no business of its user
             raise
+        finally:
+            for stream in self._streams:
+                stream.close()
 
     async def _make_engine(self) -> Engine:
         from ._engine.engine import WasmEngine
@@ -121,29 +140,82 @@ class Runtime:
         wrong and nothing ran; RuntimeClosed outside the `async with` block. Cancelling ends the sandbox before it
         returns.
         """
-        return (await self._delivery(task, args, kwargs).run()).unwrap()
+        self._opened()
+        program, spec = self._source.resolve_task(task)
+        return (await self._delivery(program, spec, args, kwargs).run()).unwrap()
 
-    async def spawn(self, task: Runnable, *args: Any, **kwargs: Any) -> ActorRef:
-        """Start a task in a fresh sandbox and go on; the ref answers `await ref.outcome()`.
+    async def spawn(self, what: Spawnable, /, *args: Any, name: str | None = None, **kwargs: Any) -> ActorRef:
+        """Start an actor in a sandbox of its own and go on; the ref is how to talk to it.
 
-        The runtime owns the sandbox and ends it when the runtime is left. Raises a UsageError if the call was wrong,
-        and RuntimeClosed.
+        A task is called at once with the arguments, and the ref answers `await ref.outcome()`; afterwards it takes
+        messages, `await ref(...)`, in the same sandbox. Without arguments a task that needs some only waits for
+        messages. A task's actor that has answered and was asked nothing else gives its place to others who wait, and
+        ends when nobody holds its ref. A class is constructed with the arguments, and then takes messages until it is
+        stopped: `await ref.method(...)`.
+
+        `name` is for `find`, and for events. The runtime owns the actor and ends it when the runtime is left. Raises
+        a UsageError if the call was wrong (InvalidProgram, InvalidArguments, InvalidPolicy, NameTaken), and
+        RuntimeClosed.
         """
-        delivery = self._delivery(task, args, kwargs)
-        tasks = self._opened().tasks
-        scope = anyio.CancelScope()
-        ref = ActorRef(delivery.message.spec.name, scope.cancel)
-        tasks.start_soon(self._own, delivery, ref, scope)
-        return ref
+        world = self._opened()
+        program, spec = self._source.resolve(what)
+        self._check_own_words(spec, name)
+        return self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name).ref()
+
+    def session(self, language: str = "python", *, policy: Policy | None = None, name: str | None = None) -> Session:
+        """A live sandbox for code that comes in pieces: `await session.run("x = 1")`, then `"x + 1"`.
+
+        `policy` holds for each run (default: the runtime's), cut to the runtime's ceiling. The runtime owns the
+        session and ends it when the runtime is left; `async with` ends it before. Raises InvalidPolicy, NameTaken,
+        UsageError for a language that there is no guest for, and RuntimeClosed.
+        """
+        world = self._opened()
+        _check_language(language)
+        subject = SessionSubject(self._session_policy(world, policy))
+        return Session(self._spawn(world, subject, (), {}, name=name))
+
+    async def eval(self, code: str, *, policy: Policy | None = None) -> Evaluation:
+        """Run a piece of code in a fresh sandbox: the value of its last expression, its output, its error.
+
+        As one run of a session. Cancelling ends the sandbox before it returns.
+        """
+        world = self._opened()
+        if not isinstance(code, str):
+            raise InvalidArguments(f"code is text, not {type(code).__name__}")
+        subject = SessionSubject(self._session_policy(world, policy))
+        grants = Grants(world)
+        delivery = self._deliver_fresh(world, subject.call("run", [code], {}, grants), grants, Family(subject.policy))
+        return evaluation_of(await delivery.run(), names_lost=False)
+
+    def actors(self) -> list[ActorRef]:
+        """The living actors, oldest first."""
+        return [actor.ref() for actor in self._opened().registry.all()]
+
+    def find(self, name: str) -> ActorRef | None:
+        """The living actor that was spawned with `name`, or None."""
+        actor = self._opened().registry.find(name)
+        return actor.ref() if actor else None
+
+    def events(self, *, size: int = 10_000) -> EventStream:
+        """What happens from now on, as an async iterator that ends with the runtime: actors spawned, restarted and
+        stopped, messages started, retried and ended, with their costs, and what guests print.
+
+        At most `size` events wait for a slow reader; a Missed event stands for those that were dropped.
+        """
+        self._opened()
+        stream = EventStream(size)
+        self._streams.add(stream)
+        return stream
 
     def check(self, task: Runnable, *args: Any, **kwargs: Any) -> None:
         """Raise the UsageError that `run` would raise for a wrong call, without running anything.
 
         Works on a runtime that is not open; whether the guest fits into the task's memory is only known by an open one.
         """
-        _, spec = self._source.resolve(task)
+        _, spec = self._source.resolve_task(task)
         self._source.check_arguments(spec, args, kwargs)
-        _encode(args, kwargs, self._cut_policy(spec))
+        text = f"[{_write(list(args), 'args', _name_of)},{_write(kwargs, 'kwargs', _name_of)}]"
+        check_size(text, self._cut_policy(spec.settings))
 
     async def map(
         self, task: Runnable, items: Iterable[Any] | AsyncIterable[Any], *, limit: int = 100
@@ -160,7 +232,7 @@ class Runtime:
         try:
             async with aclosing(_each(items)) as each:
                 async for item in each:
-                    at_work.append(await self.spawn(task, item))
+                    at_work.append(self._start_once(task, item))
                     if len(at_work) >= limit:
                         yield await at_work[0].outcome()
                         at_work.popleft()
@@ -171,17 +243,66 @@ class Runtime:
             for ref in at_work:
                 ref.kill()
 
-    def _opened(self) -> _Open:
-        if self._open is None:
+    def _opened(self) -> World:
+        if self._world is None:
             raise RuntimeClosed
-        return self._open
+        return self._world
 
-    def _delivery(self, task: Runnable, args: Sequence[Any], kwargs: dict[str, Any]) -> Delivery:
-        self._opened()
-        program, spec = self._source.resolve(task)
-        return self._make_delivery(program, spec, args, kwargs)
+    def _subject(self, world: World, program: Program, spec: TaskSpec | ActorSpec) -> Subject:
+        policy = self._policy_for(spec, world.engine)
+        if isinstance(spec, ActorSpec):
+            return ActorSubject(world, program, spec, policy)
+        return TaskSubject(world, program, spec, policy)
 
-    def _make_delivery(
+    def _check_own_words(self, spec: TaskSpec | ActorSpec, name: str | None) -> None:
+        parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
+        if name is not None and any(parameter.name == "name" for parameter in parameters):
+            raise InvalidArguments(
+                f"{spec.name} has a parameter 'name', and `name=` is what spawn calls the actor; "
+                "pass the argument by position"
+            )
+
+    def _spawn(
+        self,
+        world: World,
+        subject: Subject,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None = None,
+        is_lasting: bool = True,
+        caller: Delivery | None = None,
+    ) -> Actor:
+        world.registry.sweep()
+        world.registry.check_name(name)
+        grants = Grants(world)
+        first = subject.first(args, kwargs, grants)
+        ram = subject.policy.ram_bytes
+        if caller is not None:
+            caller.family.enter(ram)
+        actor = Actor(
+            world,
+            subject,
+            first,
+            grants=grants,
+            family=caller.family if caller else Family(subject.policy),
+            name=name,
+            owner=caller.children if caller else None,
+            depth=caller.depth + 1 if caller else 0,
+            is_lasting=is_lasting,
+        )
+        world.registry.add(actor)
+        if caller is not None:
+            caller.children.add(actor)
+        world.tasks.start_soon(actor.run)
+        return actor
+
+    def _start_once(self, task: Runnable, item: Any) -> ActorRef:
+        world = self._opened()
+        program, spec = self._source.resolve_task(task)
+        return self._spawn(world, self._subject(world, program, spec), (item,), {}, is_lasting=False).ref()
+
+    def _delivery(
         self,
         program: Program,
         spec: TaskSpec,
@@ -189,35 +310,33 @@ class Runtime:
         kwargs: dict[str, Any],
         caller: Delivery | None = None,
     ) -> Delivery:
-        opened = self._opened()
-        self._source.check_arguments(spec, args, kwargs)
-        policy = self._policy_for(spec, opened.engine)
-        message = Message(
-            program=program,
-            spec=spec,
-            policy=policy,
-            arguments=_encode(args, kwargs, policy),
-            number=next(self._numbers),
-            depth=caller.message.depth + 1 if caller else 0,
-            parent=caller.message.number if caller else None,
-        )
-        return Delivery(
-            message, opened.engine, opened.switchboard, self._admission, self._capabilities, self._notify, caller
-        )
+        world = self._opened()
+        policy = self._policy_for(spec, world.engine)
+        grants = Grants(world)
+        call = task_call(world, program, spec, policy, args, kwargs, grants)
+        return self._deliver_fresh(world, call, grants, caller.family if caller else Family(policy), caller)
 
-    def _policy_for(self, spec: TaskSpec, engine: Engine) -> Policy:
+    def _deliver_fresh(
+        self, world: World, call: Call, grants: Grants, family: Family, caller: Delivery | None = None
+    ) -> Delivery:
+        home = FreshHome(caller.children.place if caller else None)
+        depth = caller.depth + 1 if caller else 0
+        return Delivery(world, call, home, family=family, grants=grants, caller=caller, depth=depth)
+
+    def _policy_for(self, spec: TaskSpec | ActorSpec, engine: Engine) -> Policy:
         """The declared limits on top of the runtime's policy, cut to its ceiling; remembered, for it is asked often."""
         declared = tuple(spec.settings.items())
         if declared not in self._policies:
-            self._policies[declared] = self._make_policy(spec, engine)
+            self._policies[declared] = self._checked(self._cut_policy(spec.settings), engine)
         return self._policies[declared]
 
-    def _cut_policy(self, spec: TaskSpec) -> Policy:
-        policy = self._policy.with_settings(spec.settings)
+    def _cut_policy(self, settings: dict[str, Any]) -> Policy:
+        return self._cut(self._policy.with_settings(settings))
+
+    def _cut(self, policy: Policy) -> Policy:
         return policy if self._ceiling is None else policy.within(self._ceiling)
 
-    def _make_policy(self, spec: TaskSpec, engine: Engine) -> Policy:
-        policy = self._cut_policy(spec)
+    def _checked(self, policy: Policy, engine: Engine) -> Policy:
         self._admission.check(policy.ram_bytes)
         if policy.ram_bytes < engine.min_ram:
             least = format_size(-(-engine.min_ram // (1 << 20)) << 20)
@@ -226,23 +345,28 @@ class Runtime:
             )
         return policy
 
-    async def _own(self, delivery: Delivery, ref: ActorRef, scope: anyio.CancelScope) -> None:
-        outcome: Outcome | None = None
-        try:
-            with scope:
-                outcome = await delivery.run()
-        finally:  # also when the runtime is left: whoever waits for the outcome gets one
-            ref.settle(outcome or delivery.cancelled())
+    def _session_policy(self, world: World, policy: Policy | None) -> Policy:
+        """Code that fails over and over is what sessions are for, so no number of restarts ends one."""
+        cut = self._checked(self._cut(policy or self._policy), world.engine)
+        return cut.with_settings({"max_restarts": MAX_RESTARTS})
 
     async def _call_from_guest(
         self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]
     ) -> Any:
-        caller: Delivery = context.state
-        with caller.family.child():
-            delivery = self._make_delivery(context.program, spec, args, kwargs, caller)
-            return (await delivery.run()).unwrap()
+        caller = delivery_of(context)
+        with caller.family.child(self._policy_for(spec, self._opened().engine).ram_bytes):
+            return (await self._delivery(context.program, spec, args, kwargs, caller).run()).unwrap()
+
+    def _spawn_from_guest(
+        self, context: CallContext, spec: ActorSpec, args: list[Any], kwargs: dict[str, Any]
+    ) -> ActorRef:
+        world = self._opened()
+        subject = self._subject(world, context.program, spec)
+        return self._spawn(world, subject, args, kwargs, caller=delivery_of(context)).ref()
 
     def _notify(self, event: Event) -> None:
+        for stream in self._streams:
+            stream.put(event)
         if self._on_event is None:
             return
         try:
@@ -258,22 +382,27 @@ def _leaves(error: BaseException) -> set[int]:
     return {id(error)}
 
 
-def _caller(context: CallContext) -> Policy:
-    caller: Delivery = context.state
-    return caller.message.policy
+def _max_depth(context: CallContext) -> int:
+    return delivery_of(context).call.policy.max_depth
 
 
-def _encode(args: Sequence[Any], kwargs: dict[str, Any], policy: Policy) -> str:
+def _check_language(language: str) -> None:
+    if language != "python":
+        raise UsageError(f"language: there is no guest for {language!r}; use 'python'")
+
+
+def _write(value: Any, name: str, default: Callable[[Any], Any]) -> str:
     try:
-        text = f"[{to_json(list(args), 'args')},{to_json(kwargs, 'kwargs')}]"
+        return to_json(value, name, default)
     except (NotJSON, RecursionError) as error:
         raise InvalidArguments(str(error)) from None
-    if len(text) > policy.max_message_bytes:
-        raise InvalidArguments(
-            f"the arguments take {format_size(len(text))} as JSON; "
-            f"max_message allows {format_size(policy.max_message_bytes)}"
-        )
-    return text
+
+
+def _name_of(thing: Any) -> str:
+    """What stands for a ref where nothing is sent."""
+    if not isinstance(thing, ActorRef):
+        raise TypeError(type(thing).__name__)
+    return thing.name
 
 
 async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

@@ -1,56 +1,84 @@
-"""What a caller names, resolved to a program and one of its tasks."""
+"""What a caller names, resolved to a program and one of the tasks or actors that it declares."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._guest.program import check_arguments, choose_task, read_program
-from ._task import Task
-from ._values import Program, TaskSpec
+from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._task import ActorClass, Task
+from ._values import ActorSpec, Program, TaskSpec
 from .errors import InvalidProgram, UsageError
 
 
 class Source:
-    """Resolves tasks and files. A file is read at every call, so an edit is seen; a task of the application is
-    sliced once, because its module was loaded once.
+    """Resolves tasks, actors and files. A file is read at every call, so an edit is seen; what belongs to the
+    application is sliced once, because its module was loaded once.
     """
 
     def __init__(self) -> None:
-        self._slices: dict[Task[..., Any], tuple[Program, TaskSpec]] = {}
+        self._slices: dict[Task[..., Any] | ActorClass, tuple[Program, TaskSpec | ActorSpec]] = {}
 
-    def resolve(self, task: Task[..., Any] | str | os.PathLike[str]) -> tuple[Program, TaskSpec]:
-        """The program and the task that `task` names. Raises InvalidProgram, or UsageError for something else."""
-        if isinstance(task, Task):
-            if task not in self._slices:
-                self._slices[task] = self._slice(task)
-            return self._slices[task]
+    def resolve(
+        self, what: Task[..., Any] | ActorClass | str | os.PathLike[str]
+    ) -> tuple[Program, TaskSpec | ActorSpec]:
+        """The program and the task or actor that `what` names.
+
+        Raises InvalidProgram, or UsageError for something else.
+        """
+        if isinstance(what, (Task, ActorClass)):
+            if what not in self._slices:
+                self._slices[what] = _slice(what)
+            return self._slices[what]
+        if isinstance(what, (str, os.PathLike)):
+            path, name = split_name(os.fspath(what))
+            program = read_program(path)
+            return program, choose(program, name)
+        raise UsageError(
+            f"{what!r} cannot run in a sandbox: give a function marked with @task, a class marked with @actor, or a "
+            'file such as "tasks.py", "tasks.py:word_count" or "notes.py:Notes"'
+        )
+
+    def resolve_task(self, task: Task[..., Any] | str | os.PathLike[str]) -> tuple[Program, TaskSpec]:
+        """The same for what runs once, which an actor cannot."""
         if isinstance(task, (str, os.PathLike)):
             path, name = split_name(os.fspath(task))
             program = read_program(path)
             return program, choose_task(program, name)
-        raise UsageError(
-            f"{task!r} cannot run in a sandbox: give a function marked with @task, or a file such as "
-            '"tasks.py" or "tasks.py:word_count"'
-        )
+        program, spec = self.resolve(task)
+        if isinstance(spec, ActorSpec):
+            raise UsageError(f"{spec.name} is an actor, which lives for many messages: await runtime.spawn({spec.cls})")
+        return program, spec
 
-    def check_arguments(self, spec: TaskSpec, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Raises InvalidArguments if the task cannot be called like this."""
+    def check_arguments(self, spec: TaskSpec, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raises InvalidArguments if the task or method cannot be called like this."""
         check_arguments(spec, args, kwargs)
 
-    def _slice(self, task: Task[..., Any]) -> tuple[Program, TaskSpec]:
-        from ._guest.slicing import slice_of  # a run of a file never needs it
 
-        program = slice_of(task.function)
-        spec = next((spec for spec in program.tasks if spec.function == task.function.__name__), None)
-        if spec is None:
-            raise InvalidProgram(
-                f"{task.function.__name__} is a task here, but not in the source that would go into the sandbox; "
-                "write @task directly above its def",
-                path=program.path,
+def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | ActorSpec]:
+    from ._guest.slicing import slice_of  # a run of a file never needs it
+
+    if isinstance(what, Task):
+        program, own = slice_of(what.function), what.function.__name__
+        spec: TaskSpec | ActorSpec | None = next((spec for spec in program.tasks if spec.function == own), None)
+    else:
+        program, own = slice_of(what.cls), what.cls.__name__
+        spec = next((spec for spec in program.actors if spec.cls == own), None)
+    if spec is None:
+        kind, place = (
+            ("a task", "@task directly above its def")
+            if isinstance(what, Task)
+            else (
+                "an actor",
+                "@actor directly above its class",
             )
-        return program, spec
+        )
+        raise InvalidProgram(
+            f"{own} is {kind} here, but not in the source that would go into the sandbox; write {place}",
+            path=program.path,
+        )
+    return program, spec
 
 
 def split_name(text: str) -> tuple[str, str | None]:

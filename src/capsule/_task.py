@@ -1,4 +1,4 @@
-"""`@task` in an application: it marks a function, and whoever runs it decides where."""
+"""`@task` and `@actor` in an application: they mark a function or a class, and whoever runs it decides where."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from .errors import InvalidProgram, UsageError
-from .policy import Policy
+from .policy import OnFailure, Policy
 
-__all__ = ["Task", "task"]
+__all__ = ["ActorClass", "Task", "actor", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,9 +71,84 @@ def task(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     return _make(function, settings={})
 
 
+class ActorClass:
+    """A class whose instances live in sandboxes of their own: give it to `runtime.spawn`.
+
+    `cls` is the undecorated class, for those who want an instance here and now without a sandbox.
+    """
+
+    def __init__(self, cls: type[Any], settings: dict[str, Any]) -> None:
+        functools.update_wrapper(self, cls, updated=())
+        self.cls = cls
+        self.settings = settings
+
+    @property
+    def name(self) -> str:
+        """What the actor is called: the declared name, or the class's."""
+        return str(self.settings.get("name") or self.cls.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        name = self.cls.__name__
+        raise UsageError(
+            f"{name} is an actor and lives in a sandbox:\n"
+            f"  wrong: {name}(...)\n"
+            f"  right: await runtime.spawn({name}, ...)\n"
+            f"Without a sandbox, on purpose: {name}.cls(...)"
+        )
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type[Any]]:
+        """So that another class can be derived from it."""
+        return (self.cls,)
+
+    def __repr__(self) -> str:
+        return f"<actor class {self.name}>"
+
+
+@overload
+def actor(cls: type[Any], /) -> ActorClass: ...
+@overload
+def actor(
+    *,
+    name: str | None = None,
+    compute: int | str | None = None,
+    ram: int | str | None = None,
+    timeout: float | str | None = None,
+    max_retries: int | None = None,
+    max_output: int | str | None = None,
+    max_mailbox: int | None = None,
+    idle_timeout: float | str | None = None,
+    on_failure: OnFailure | None = None,
+    max_restarts: int | None = None,
+    restart_window: float | str | None = None,
+) -> Callable[[type[Any]], ActorClass]: ...
+def actor(cls: type[Any] | None = None, /, **settings: Any) -> Any:
+    """Mark a module-level class as an actor, with or without settings.
+
+    The limits are those of `@task`, for each message. `max_mailbox` bounds the messages that wait, `idle_timeout` is
+    after how long without one the actor stops (default: never), `on_failure` what becomes of it when its sandbox is
+    gone ("restart", "stop" or "escalate"), and more than `max_restarts` restarts within `restart_window` escalate.
+    The settings must be literals: they are read from the source, before anything runs. Raises InvalidPolicy for a
+    limit that does not parse, and InvalidProgram for something that is not a class.
+    """
+    if cls is None:
+        return functools.partial(_make_actor, settings=settings)
+    return _make_actor(cls, settings={})
+
+
+def _make_actor(cls: type[Any], settings: dict[str, Any]) -> ActorClass:
+    if not inspect.isclass(cls):
+        raise InvalidProgram(f"@actor marks classes, not {type(cls).__name__}")
+    return ActorClass(cls, _checked(settings))
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were given. Raises InvalidPolicy."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    Policy().with_settings({name: value for name, value in given.items() if name != "name"})
+    return given
+
+
 def _make(function: Callable[..., Any], settings: dict[str, Any]) -> Task[..., Any]:
     if not inspect.isfunction(function):
         raise InvalidProgram(f"@task marks functions, not {type(function).__name__}")
-    given = {name: value for name, value in settings.items() if value is not None}
-    Policy().with_settings({name: value for name, value in given.items() if name != "name"})
-    return Task(function, given)
+    return Task(function, _checked(settings))

@@ -12,18 +12,25 @@ __all__ = [
     "ActorSpec",
     "Ended",
     "ErrorType",
+    "Evaluation",
     "Event",
     "Execution",
     "Failure",
     "HostRequest",
+    "Missed",
     "Module",
     "Outcome",
     "Parameter",
     "Printed",
     "Program",
+    "Restarted",
     "Retried",
+    "Spawned",
     "Started",
+    "Statistics",
+    "Stopped",
     "TaskSpec",
+    "Variable",
 ]
 
 ErrorType = Literal[
@@ -157,6 +164,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceback: str | None = None
     """The guest's traceback: its own files and lines only."""
 
+    line: int | None = None
+    """In a session: the line of the code, 1-based, that the error came from."""
+
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """What a message cost."""
@@ -209,12 +219,104 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What an actor has done and cost so far."""
+
+    waiting: int = 0
+    """Messages in its mailbox, and those that wait for room there."""
+
+    answered: int = 0
+    failed: int = 0
+    """Messages that ended without an answer, withdrawn ones included."""
+
+    retries: int = 0
+    restarts: int = 0
+    fuel_consumed: int = 0
+    ram_used: int = 0
+    """Peak linear memory in bytes, of the message that used most."""
+
+    busy_ms: float = 0.0
+    """Wall time spent on messages."""
+
+    age_ms: float = 0.0
+    """Wall time since it was spawned."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a piece of code ended in a session: its value or its error, what it printed, and what it cost."""
+
+    execution: Execution
+    value: Any = None
+    """The value of the last expression, if JSON can say it."""
+
+    repr: str = ""
+    """The same as Python shows it, whatever it is; empty for None."""
+
+    stdout: str = ""
+    stderr: str = ""
+    output_truncated: bool = False
+    error: Failure | None = None
+    """`line` in it is the line of this piece of code; `task_error` leaves the session as it was."""
+
+    names_lost: bool = False
+    """The sandbox did not survive: the session goes on in a fresh one, and its names are gone."""
+
+    @property
+    def success(self) -> bool:
+        """Whether it ran to its end."""
+        return self.error is None
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """A name in a session."""
+
+    type: str
+    repr: str
+
+
+class Spawned(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor came to life; `actor` is its number within the runtime, `parent` that of the actor that started it."""
+
+    actor: int
+    task_name: str
+    name: str | None = None
+    parent: int | None = None
+
+
+class Restarted(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor begins anew with fresh state, for the time number `restart`, after `error`."""
+
+    actor: int
+    task_name: str
+    error: Failure
+    restart: int
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor ended. `failed` is False when it was told to, had nothing more to do, or its owner ended."""
+
+    actor: int
+    task_name: str
+    reason: str
+    failed: bool
+    statistics: Statistics
+    name: str | None = None
+
+
+class Missed(msgspec.Struct, frozen=True, kw_only=True):
+    """A reader of `runtime.events()` was too slow: so many events before this one are gone."""
+
+    count: int
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """A message is on its way; `number` is its own within the runtime, `parent` that of the task that called it."""
 
     number: int
     task_name: str
     parent: int | None = None
+    actor: int | None = None
+    """The number of the actor that handles it; None for a task in a sandbox of its own."""
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,5 +345,5 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-Event = Started | Retried | Printed | Ended
+Event = Spawned | Restarted | Stopped | Started | Retried | Printed | Ended | Missed
 """What a runtime tells whoever listens."""

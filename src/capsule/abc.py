@@ -13,7 +13,23 @@ import msgspec
 
 from ._values import ErrorType, Program
 
-__all__ = ["CallContext", "Capability", "Ending", "Engine", "Limits", "Listener", "Sandbox"]
+__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Limits", "Listener", "Sandbox"]
+
+
+class FuelAccount:
+    """Fuel that several sandboxes burn together. Charged by the threads that run them, read by anybody."""
+
+    def __init__(self, fuel: int) -> None:
+        self.left = fuel
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all of it is burnt."""
+        return self.left <= 0
+
+    def spend(self, amount: int) -> None:
+        """Take `amount` away."""
+        self.left -= amount
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +41,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_message: int
     max_open_calls: int = 1000
     """Operations that a guest may have open at the host at once."""
+
+    account: FuelAccount | None = None
+    """Fuel that this sandbox shares with others, beside its own."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

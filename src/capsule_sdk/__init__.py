@@ -4,10 +4,12 @@ Everything here runs in the guest, on its own CPython, with the standard library
 boundary: a hostile program can patch all of it, and the host checks whatever arrives.
 """
 
+from ._actor import actor
+from ._refs import ActorStopped, MailboxFull
 from ._task import task
 from ._wire import TaskFailed
 
-__all__ = ["TaskFailed", "task"]
+__all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "actor", "task"]
 
 
 def __getattr__(name: str):

@@ -28,10 +28,17 @@ import capsule_sdk
 from . import _loop, _missing, _program, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
-from capsule import task
+from capsule import actor, task
 @task(name="main", compute="LOW")
 def main(text="", *rest):
     return {"text": text, "words": [len(word) for word in text.split()]}
+@actor(ram="64MB")
+class Warm:
+    def __init__(self, name):
+        self.name, self.said = name, []
+    def say(self, text):
+        self.said.append(text)
+        return len(self.said)
 """
 
 
@@ -63,11 +70,14 @@ def _prepare():
 
 
 def _warm_up():
-    request = '{"program":{"path":"warm.py","source":%s},"function":"main","call":[["a b"],{}]}'
+    loaded = '{"program":{"path":"warm.py","source":' + json.dumps(WARM_UP) + "},"
     for _ in range(20):
-        _program.handle(request % json.dumps(WARM_UP))
+        _program.handle(loaded + '"function":"main","call":[["a b"],{}]}')
         _program.handle('{"function":"main","call":[["a b"],{}]}')
-    _program._module = None
+    _program.handle(loaded + '"actor":"Warm","method":"__init__","call":[["a"],{}]}')
+    for _ in range(20):
+        _program.handle('{"actor":"Warm","method":"say","call":[["a b"],{}]}')
+    _program._module = _program._instance = None
     del sys.modules["main"]
 
 

@@ -24,10 +24,10 @@ class EventLoop(base_events.BaseEventLoop):
         self._selector = _Completions()
         self._waiting = {}
 
-    def submit(self, operation, payload):
+    def submit(self, operation, payload, error=_wire.task_failed):
         """A future for the operation's value. Cancelling it gives the operation up on the host."""
         future, ticket = self.create_future(), _wire.submit(operation, payload)
-        self._waiting[ticket] = future
+        self._waiting[ticket] = future, error
         future.add_done_callback(lambda done: self._give_up(ticket) if done.cancelled() else None)
         return future
 
@@ -37,15 +37,15 @@ class EventLoop(base_events.BaseEventLoop):
 
     def _process_events(self, completions):
         for ticket, reply in completions:
-            future = self._waiting.pop(ticket, None)
+            future, error = self._waiting.pop(ticket, (None, None))
             if future is not None and not future.done():
-                self._settle(future, reply)
+                self._settle(future, reply, error)
 
-    def _settle(self, future, reply):
+    def _settle(self, future, reply, error):
         try:
-            future.set_result(_wire.value_of(reply))
-        except Exception as error:  # noqa: BLE001 - the error belongs to whoever awaits the future
-            future.set_exception(error)
+            future.set_result(_wire.value_of(reply, error))
+        except Exception as raised:  # noqa: BLE001 - the error belongs to whoever awaits the future
+            future.set_exception(raised)
 
     def _write_to_self(self):
         pass  # nothing can wake this loop from outside: there is one thread
@@ -54,12 +54,19 @@ class EventLoop(base_events.BaseEventLoop):
         return self.call_soon(callback, *args, context=context)
 
 
-async def call(operation, payload):
+async def call(operation, payload, error=_wire.task_failed):
     """Submit an operation from `async def` code and wait for its value; other tasks of the loop go on."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, EventLoop):
-        return _wire.call(operation, payload)
-    return await loop.submit(operation, payload)
+        return _wire.call(operation, payload, error)
+    return await loop.submit(operation, payload, error)
+
+
+def here(operation, payload, error=_wire.task_failed):
+    """The value of an operation in plain code; while an event loop runs, something to await for it."""
+    if asyncio._get_running_loop() is None:
+        return _wire.call(operation, payload, error)
+    return call(operation, payload, error)
 
 
 def run(coroutine):

@@ -1,4 +1,4 @@
-"""One request: load the program if it comes along, call its function, answer with JSON text."""
+"""One request: load the program if it comes along, do what is asked, answer with JSON text."""
 
 import inspect
 import json
@@ -8,12 +8,13 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _wire
+from . import _loop, _modules, _wire
 from ._json_text import NotJSON, to_json
 
 OWN = "/capsule_sdk/"
 MOST_TEXT = 32_000  # characters of a message or a traceback; the host has a cap of its own
 _module = None
+_instance = None  # of the actor class whose sandbox this is
 
 
 class _Source:
@@ -28,39 +29,55 @@ class _Source:
 
 def handle(request):
     """Answer one request of the host."""
+    is_loaded = True
     try:
-        asked = json.loads(request)
+        asked = _wire.loads(request)
         if "program" in asked:
+            is_loaded = False
             _load(**asked["program"])
-        args, kwargs = asked["call"]
-        value = _call(asked["function"], args, kwargs)
-        answer = '{"ok":' + to_json(value) + ',"pages":' + str(_capsule_probe.pages()) + "}"
+            is_loaded = True
+        value = _do(asked)
+        answer = '{"ok":' + to_json(value, default=_wire.written) + ',"pages":' + str(_capsule_probe.pages()) + "}"
         value = None
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
-        answer = _failure(error)
+        answer = _failure(error, is_loaded)
     _wire.flush()
     return answer
 
 
-def _load(path, source):
+def _do(asked):
+    args, kwargs = asked["call"]
+    if "actor" in asked:
+        return _ask(asked["actor"], asked["method"], args, kwargs)
+    function = getattr(_module, asked["function"])
+    return _finish(getattr(function, "__capsule_task__", function)(*args, **kwargs))
+
+
+def _ask(name, method, args, kwargs):
+    global _instance
+    if method == "__init__":
+        found = getattr(_module, name)
+        _instance = getattr(found, "__capsule_class__", found)(*args, **kwargs)
+        return None
+    return _finish(getattr(_instance, method)(*args, **kwargs))
+
+
+def _finish(value):
+    return _loop.run(value) if inspect.iscoroutine(value) else value
+
+
+def _load(path, source, package="", modules=()):
     global _module
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)
+    _module.__package__ = package
     sys.modules["main"] = _module
+    _modules.shipped.ship(modules, _module, source)
     exec(compile(source, path, "exec", dont_inherit=True), _module.__dict__)
 
 
-def _call(name, args, kwargs):
-    function = getattr(_module, name)
-    function = getattr(function, "__capsule_task__", function)
-    value = function(*args, **kwargs)
-    if inspect.iscoroutine(value):
-        value = _loop.run(value)
-    return value
-
-
-def _failure(error):
+def _failure(error, is_loaded):
     try:
         described = _describe(error)
     except BaseException as worse:  # noqa: BLE001 - a hostile __str__ or __class__ must not cost us the answer
@@ -69,7 +86,7 @@ def _failure(error):
         is_full = issubclass(type(error), MemoryError) or issubclass(type(worse), MemoryError)
         kind, name = ("memory_exhausted", "MemoryError") if is_full else ("task_error", "Exception")
         described = {"kind": kind, "exception": name, "message": f"<unprintable: {type(worse).__name__}>"}
-    return json.dumps({"error": described, "pages": _capsule_probe.pages()})
+    return json.dumps({"error": described, "pages": _capsule_probe.pages(), "loaded": is_loaded})
 
 
 def _describe(error):

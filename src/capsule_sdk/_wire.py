@@ -8,6 +8,8 @@ import sys
 
 from wit_world.imports import calls
 
+MARK = "capsule:actor"  # the key of a ref on the wire
+
 
 class TaskFailed(Exception):
     """A task that this program called did not answer.
@@ -22,13 +24,41 @@ class TaskFailed(Exception):
         self.error_type, self.message = error_type, message
 
 
+def task_failed(answer):
+    """The exception for the error of a task: what a call raises that has no other way."""
+    return TaskFailed(answer["error_type"], answer["message"])
+
+
+class Reference:
+    """What stands for an actor: a number that means something to the host only. `_refs` gives it its methods."""
+
+    __slots__ = ("_number",)
+    kind = None
+
+    def __init__(self, number):
+        self._number = number
+
+
+def written(thing):
+    """What stands for a ref in JSON; TypeError for anything else that JSON cannot say."""
+    if isinstance(thing, Reference):
+        return {MARK: thing._number}
+    raise TypeError(f"a value of type {type(thing).__name__}")
+
+
+def _revive(pairs):
+    return Reference.kind(pairs[MARK]) if MARK in pairs and len(pairs) == 1 else pairs
+
+
 _arrived = {}
+_write = json.JSONEncoder(allow_nan=False, default=written).encode
+_read = json.JSONDecoder(object_hook=_revive).decode
 
 
 def submit(operation, payload):
-    """Hand `payload` (anything JSON can say) to the host; the answer is a ticket."""
+    """Hand `payload` (anything JSON can say, and refs) to the host; the answer is a ticket."""
     flush()
-    return calls.submit(operation, json.dumps(payload, allow_nan=False))
+    return calls.submit(operation, _write(payload))
 
 
 def cancel(ticket):
@@ -51,24 +81,29 @@ def pause(seconds):
     _wait(seconds)
 
 
-def call(operation, payload):
-    """Submit, wait for that one completion, and answer its value. Raises what the host answered with."""
-    return result(submit(operation, payload))
+def call(operation, payload, error=task_failed):
+    """Submit, wait for that one completion, and answer its value. Raises what `error` makes of the host's error."""
+    return result(submit(operation, payload), error)
 
 
-def result(ticket):
-    """Wait for the completion of one ticket, and answer its value. Raises what the host answered with."""
+def result(ticket, error=task_failed):
+    """Wait for the completion of one ticket, and answer its value. Raises what `error` makes of the host's error."""
     while ticket not in _arrived:
         _wait(None)
-    return value_of(_arrived.pop(ticket))
+    return value_of(_arrived.pop(ticket), error)
 
 
-def value_of(reply):
-    """The value in a reply. Raises TaskFailed for one that holds an error, refusals of the host included."""
-    answer = json.loads(reply)
+def value_of(reply, error=task_failed):
+    """The value in a reply. For one that holds an error, refusals included, raises what `error` makes of it."""
+    answer = loads(reply)
     if "error" not in answer:
         return answer["ok"]
-    raise TaskFailed(answer["error"]["error_type"], answer["error"]["message"])
+    raise error(answer["error"])
+
+
+def loads(text):
+    """The value of a JSON text of the host's, with refs where it names actors."""
+    return _read(text) if MARK in text else json.loads(text)
 
 
 def flush():

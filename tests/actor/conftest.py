@@ -40,8 +40,8 @@ class Stage:
 
     @property
     def history(self) -> list[tuple[Any, ...]]:
-        """The events, in short."""
-        return [short(event) for event in self.events]
+        """The events of messages, in short."""
+        return [short(event) for event in self.events if isinstance(event, (Started, Retried, Printed, Ended))]
 
     def offer(self, operation: str, capability: Callable[..., Any]) -> None:
         """Add a host call; a runtime has no public way to do so yet."""

@@ -262,7 +262,7 @@ async def test_kill(stage) -> None:
     async with play.runtime as runtime:
         ref, other = await runtime.spawn(play["hang"]), await runtime.spawn(play["quick"])
         await anyio.wait_all_tasks_blocked()
-        assert (repr(ref), repr(other)) == ("<actor hang at work>", "<actor quick done>")
+        assert (repr(ref), repr(other)) == ("<actor hang busy>", "<actor quick idle>")
         ref.kill()
         with pytest.raises(TaskFailed) as caught:
             await ref.result()

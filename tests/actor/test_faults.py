@@ -91,6 +91,9 @@ async def test_a_place_is_free_when_the_sandbox_is_gone(stage) -> None:
         assert (ref.is_done, runtime._admission.live, runtime._admission.waiting) == (False, 1, 1)
         play.engine.let_go()
         assert await ref.result() == "quick"
+        ref.kill()
         await anyio.wait_all_tasks_blocked()
+        assert ref.state == "stopping"
         play.engine.let_go()
+        await ref.wait_stopped()
     play.assert_nothing_is_left()

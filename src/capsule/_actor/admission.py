@@ -10,6 +10,7 @@ all who wait: a guest can make them many.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -45,6 +46,9 @@ class Admission:
         self.live = 0
         self.memory = 0
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
+        self.on_shortage: Callable[[], object] = lambda: None
+        """Called when somebody has to wait, and each time a place came free and was not enough: whoever holds a
+        place that it does not need may give it up."""
 
     @property
     def waiting(self) -> int:
@@ -82,6 +86,8 @@ class Admission:
             self.live -= 1
             self.memory -= place.ram
             self._admit_front()
+        if self._waiters:
+            self.on_shortage()
 
     def _join(self, waiter: _Waiter) -> None:
         """At the end of the queue, and out of it at once if there is room or the parent's lane is free."""
@@ -91,6 +97,8 @@ class Admission:
         self._admit_front()
         if waiter.place is None and waiter.parent is not None:
             self._admit_child(waiter.parent)
+        if waiter.place is None:
+            self.on_shortage()
 
     def _withdraw(self, waiter: _Waiter) -> None:
         if waiter.place is not None:  # cancelled in the moment of being admitted

@@ -1,77 +1,67 @@
-"""One message from the caller to its outcome: a place, an attempt in a fresh sandbox, and again if it failed."""
+"""One message from the caller to its outcome: an attempt in a sandbox, and again if it failed."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
+import anyio
 
-from .._values import (
-    Ended,
-    ErrorType,
-    Event,
-    Execution,
-    Failure,
-    Outcome,
-    Printed,
-    Program,
-    Retried,
-    Started,
-    TaskSpec,
-)
-from ..abc import CallContext, Capability, Ending, Engine, Limits
-from ..policy import Policy
-from .admission import Admission, Place
-from .attempt import Attempt, Switchboard
-from .decoding import decode
+from .._values import Ended, Execution, Failure, Outcome, Printed, Retried, Started
+from ..abc import CallContext, Ending
+from ..errors import Denied
+from .admission import Place
+from .call import Call
+from .children import Children
 from .family import Family
+from .grants import Grants
+from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply
+from .sandbox import OpenSandbox
+from .world import World
+
+if TYPE_CHECKING:
+    from .actor import Actor
 
 log = logging.getLogger("capsule")
 
-PAGE = 65536
 
-MOST_TEXT = 32_000
-"""Characters kept of what a guest says of its failure: these texts go into logs and into the messages of callers."""
+class Home(Protocol):
+    """Where the attempts of a message happen."""
 
-MOST_NAME = 200
+    is_last: bool
+    """Whether the sandbox ends with the attempt."""
 
-RETRIED: frozenset[ErrorType] = frozenset(
-    {"task_error", "timeout", "fuel_exhausted", "memory_exhausted", "stack_overflow", "trap", "internal_error"}
-)
-"""Failures after which another attempt makes sense. A bad result or a refusal would only come again."""
+    async def enter(self, delivery: Delivery) -> OpenSandbox:
+        """The sandbox for the next attempt. Raises NotCreated if it could not be made ready for it."""
 
-_FROM_GUEST: tuple[ErrorType, ...] = ("task_error", "memory_exhausted", "invalid")
-"""The kinds that a guest can report of itself. All others are what the host saw."""
+    def may_retry(self, failure: Failure) -> bool:
+        """Whether another attempt would be right after `failure`."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A call of one task of one program."""
+class NotCreated(Exception):
+    """An actor's constructor failed in a fresh sandbox, so the message behind it has no attempt."""
 
-    program: Program
-    spec: TaskSpec
-    policy: Policy
-    arguments: str
-    """`[args, kwargs]` as JSON."""
-
-    number: int
-    depth: int = 0
-    parent: int | None = None
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
-class _GuestError(msgspec.Struct):
-    kind: str = "task_error"
-    message: str = ""
-    exception: str | None = None
-    traceback: str | None = None
+class FreshHome:
+    """A fresh sandbox for every attempt."""
 
+    is_last = True
 
-class _Reply(msgspec.Struct):
-    ok: Any = msgspec.UNSET
-    error: _GuestError | None = None
-    pages: int = 0
+    def __init__(self, parent: Place | None) -> None:
+        self._parent = parent
+
+    async def enter(self, delivery: Delivery) -> OpenSandbox:
+        """Wait for a place and open a sandbox there."""
+        return await OpenSandbox.open(delivery.world, delivery.call.policy, delivery.family, self._parent)
+
+    def may_retry(self, failure: Failure) -> bool:
+        """Always: nothing is lost with the sandbox."""
+        return True
 
 
 class Delivery:
@@ -79,151 +69,142 @@ class Delivery:
 
     def __init__(
         self,
-        message: Message,
-        engine: Engine,
-        switchboard: Switchboard,
-        admission: Admission,
-        capabilities: Mapping[str, Capability],
-        notify: Callable[[Event], None],
+        world: World,
+        call: Call,
+        home: Home,
+        *,
+        family: Family,
+        grants: Grants,
         caller: Delivery | None = None,
+        depth: int = 0,
+        actor: Actor | None = None,
     ) -> None:
-        self.message = message
-        self._engine, self._switchboard, self._admission = engine, switchboard, admission
-        self._capabilities, self._notify = capabilities, notify
-        self._parent_place = caller.place if caller else None
-        self.family: Family = caller.family if caller else Family(message.policy.max_subtasks)
-        self.place: Place | None = None
-        """The place of the attempt that runs now."""
+        """`caller` is the message whose guest asked for this one, `actor` who handles it."""
+        self.world, self.call, self._home = world, call, home
+        self.family, self.grants, self.depth, self.actor = family, grants, depth, actor
+        self.number = next(world.numbers)
+        self.parent = caller.number if caller else None
+        self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
+        """How often each tool was called, for a message and its sub-tasks together."""
+        self.context = CallContext(program=call.program, task_name=call.name, depth=depth, state=self)
+        self.children = actor.children if actor else Children(self._child_failed)
+        self._attempting = anyio.CancelScope()
+        self._child_failure: Failure | None = None
+        self.why_cancelled = "the task was cancelled"
+        self._stdout: list[str] = []
+        self._stderr: list[str] = []
         self._end: Outcome | None = None
         self._began = time.monotonic()
-        self._fuel = self._ram = self._retries = 0
+        self._fuel = self._ram = self.retries = 0
 
     async def run(self) -> Outcome:
         """Attempt until there is an answer or no attempt is left. Cancelling ends the sandbox and raises."""
-        message = self.message
-        self._notify(Started(number=message.number, task_name=message.spec.name, parent=message.parent))
+        name = self.call.name
+        self.world.notify(self._started())
         try:
             self._end = await self._attempts()
         finally:
             self._end = self._end or self.cancelled()
-            self._notify(Ended(number=message.number, task_name=message.spec.name, outcome=self._end))
+            self.world.notify(Ended(number=self.number, task_name=name, outcome=self._end))
         return self._end
 
+    def _started(self) -> Started:
+        actor = self.actor.number if self.actor else None
+        return Started(number=self.number, task_name=self.call.name, parent=self.parent, actor=actor)
+
     async def _attempts(self) -> Outcome:
-        message = self.message
         while True:
             outcome = await self._attempt()
             failure = outcome.error
-            if failure is None or failure.error_type not in RETRIED or self._retries >= message.policy.max_retries:
+            if failure is None or self.retries >= self.call.policy.max_retries:
                 return outcome
-            self._retries += 1
-            self._notify(
-                Retried(number=message.number, task_name=message.spec.name, error=failure, retry=self._retries)
-            )
+            if failure.error_type not in RETRIED or not self._home.may_retry(failure):
+                return outcome
+            self.retries += 1
+            self.world.notify(Retried(number=self.number, task_name=self.call.name, error=failure, retry=self.retries))
 
     def cancelled(self) -> Outcome:
         """The outcome of a message whose delivery was cancelled: one and the same for everyone who asks."""
-        if self._end is not None:
-            return self._end
-        failure = Failure(error_type="cancelled", message="the task was cancelled")
+        return self._end or self.failed(Failure(error_type="cancelled", message=self.why_cancelled))
+
+    def failed(self, failure: Failure) -> Outcome:
+        """The outcome of a message that failed, with what it cost so far."""
         return Outcome(success=False, error=failure, execution=self._execution())
 
     async def _attempt(self) -> Outcome:
-        policy = self.message.policy
-        place = self.place = await self._admission.enter(policy.ram_bytes, self._parent_place)
+        """One attempt. What it started ends with it, unless an actor owns it; if one of these fails, it fails too."""
+        if self.actor is not None:
+            return await self._attempt_once()
+        outcome = None
         try:
-            attempt = self._open(place)
-            ending = await attempt.run(self._request(), policy.timeout_seconds)
+            with anyio.CancelScope() as self._attempting:
+                outcome = await self._attempt_once()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.children.end_all("the task that started it ended")
+        if outcome is None:
+            assert self._child_failure is not None
+            return self.failed(self._child_failure)
+        return outcome
+
+    def _child_failed(self, child: Actor, reason: str) -> None:
+        self._child_failure = Failure(
+            error_type="stopped", message=f"{child.label}, which it had started, failed: {reason}"
+        )
+        self._attempting.cancel()
+
+    async def _attempt_once(self) -> Outcome:
+        self._stdout, self._stderr = [], []
+        try:
+            sandbox = await self._home.enter(self)
+            self.children.place = sandbox.place
+            request = self.call.request(with_program=not sandbox.is_loaded)
+            ending = await sandbox.call(request, self.call.policy.timeout_seconds, self, is_last=self._home.is_last)
+        except NotCreated as failed:
+            return self.failed(failed.failure)
         except Exception as error:
             log.exception("the engine failed")
-            failure = Failure(error_type="internal_error", message=f"the engine failed: {type(error).__name__}")
-            return Outcome(success=False, error=failure, execution=self._execution())
-        return self._outcome(ending, attempt)
-
-    def _open(self, place: Place) -> Attempt:
-        message, policy = self.message, self.message.policy
-        context = CallContext(program=message.program, task_name=message.spec.name, depth=message.depth, state=self)
-        limits = Limits(
-            fuel=policy.fuel,
-            ram=policy.ram_bytes,
-            max_output=policy.max_output_bytes,
-            max_message=policy.max_message_bytes,
-        )
-        try:
-            return Attempt(
-                self._engine,
-                self._switchboard,
-                self._capabilities,
-                context,
-                limits,
-                self._print_text,
-                lambda: self._admission.leave(place),
-                self.family,
+            return self.failed(
+                Failure(error_type="internal_error", message=f"the engine failed: {type(error).__name__}")
             )
-        except BaseException:
-            self._admission.leave(place)
-            raise
+        return self._outcome(ending, sandbox)
 
-    def _print_text(self, stream: str, text: str) -> None:
-        message = self.message
-        self._notify(Printed(number=message.number, task_name=message.spec.name, stream=stream, text=text))
+    def print_text(self, stream: str, text: str) -> None:
+        """Keep what the guest printed, and pass it on."""
+        (self._stdout if stream == "stdout" else self._stderr).append(text)
+        self.world.notify(Printed(number=self.number, task_name=self.call.name, stream=stream, text=text))
 
-    def _request(self) -> str:
-        program, spec = self.message.program, self.message.spec
-        head = msgspec.json.encode(
-            {"program": {"path": program.path, "source": program.source}, "function": spec.function}
-        ).decode()
-        return f'{head[:-1]},"call":{self.message.arguments}}}'
-
-    def _outcome(self, ending: Ending, attempt: Attempt) -> Outcome:
-        reply = _Reply() if ending.reply is None else _decode(ending.reply)
-        failure = _failure(ending, reply)
+    def _outcome(self, ending: Ending, sandbox: OpenSandbox) -> Outcome:
+        reply = read_reply(ending.reply)
+        sandbox.is_loaded = reply.loaded
+        result: Any = None
+        if ending.reply is not None and reply.error is None:
+            try:
+                result = self.grants.resolve(reply.ok, ending.reply)
+            except (Denied, RecursionError) as error:
+                reply = refused_reply(f"the result cannot be used: {error}")
+        failure = failure_in(ending, reply)
         self._fuel += ending.fuel_consumed
         self._ram = max(self._ram, self._ram_used(reply))
         return Outcome(
             success=failure is None,
-            result=reply.ok if failure is None else None,
+            result=result if failure is None else None,
             error=failure,
             execution=self._execution(),
-            stdout="".join(attempt.stdout),
-            stderr="".join(attempt.stderr),
+            stdout="".join(self._stdout),
+            stderr="".join(self._stderr),
             output_truncated=ending.output_truncated,
         )
 
-    def _ram_used(self, reply: _Reply) -> int:
+    def _ram_used(self, reply: Reply) -> int:
         """What the guest reports, held to what is possible; a guest that did not answer used at least its start."""
-        return max(self._engine.min_ram, min(reply.pages * PAGE, self.message.policy.ram_bytes))
+        return max(self.world.engine.min_ram, min(reply.pages * PAGE, self.call.policy.ram_bytes))
 
     def _execution(self) -> Execution:
         return Execution(
-            task_name=self.message.spec.name,
+            task_name=self.call.name,
             duration_ms=round((time.monotonic() - self._began) * 1000, 3),
-            retries=self._retries,
+            retries=self.retries,
             fuel_consumed=self._fuel,
             ram_used=self._ram,
         )
-
-
-def _decode(reply: str) -> _Reply:
-    try:
-        return decode(reply, _Reply)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        return _Reply(error=_GuestError(kind="invalid", message=f"the sandbox's answer does not decode: {error}"))
-
-
-def _failure(ending: Ending, reply: _Reply) -> Failure | None:
-    if ending.error_type is not None:
-        return Failure(error_type=ending.error_type, message=ending.message)
-    error = reply.error
-    if error is None and reply.ok is not msgspec.UNSET:
-        return None
-    if error is None:
-        return Failure(error_type="invalid", message="the sandbox's answer holds neither a result nor an error")
-    kind: ErrorType = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
-    silent = "the task wanted more memory than its ram allows" if kind == "memory_exhausted" else ""
-    return Failure(
-        error_type=kind,
-        message=error.message[:MOST_TEXT] or silent,
-        exception=error.exception and error.exception[:MOST_NAME],
-        traceback=error.traceback and error.traceback[-MOST_TEXT:],
-    )

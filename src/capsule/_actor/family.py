@@ -1,4 +1,4 @@
-"""A message and every task that it called, directly or not: what they may hold of the host together.
+"""A message or an actor, and all that it calls and starts, directly or not: what they may hold of the host together.
 
 Depth alone does not bound a program: a thousand calls at each of eight levels would be more than any host can hold,
 waiting ones included.
@@ -9,30 +9,49 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..abc import FuelAccount
 from ..errors import Denied
+from ..policy import Policy, format_size
 
 MOST_OPEN_CALLS = 10_000
-"""Host calls that a message and all its sub-tasks together may have open: each costs the host some kilobytes."""
+"""Host calls that a family may have open: each costs the host some kilobytes."""
 
 
 class Family:
-    """Counts the live descendants of one message, against `max_subtasks`, and the host calls they have open."""
+    """Counts the live descendants of one message or actor, their memory, and the host calls that are open."""
 
-    def __init__(self, max_subtasks: int) -> None:
-        self.max_subtasks = max_subtasks
+    def __init__(self, policy: Policy) -> None:
+        """A family with nobody in it but its root, whose limits hold for all of it."""
+        self.max_subtasks = policy.max_subtasks
+        self.max_ram, self.ram = policy.family_ram_bytes, policy.ram_bytes
+        self.account = None if policy.family_fuel is None else FuelAccount(policy.family_fuel)
         self.live = 0
         self._open_calls = 0
 
     @contextmanager
-    def child(self) -> Iterator[None]:
-        """Holds for as long as one descendant lives. Raises Denied when there are too many."""
-        if self.live >= self.max_subtasks:
-            raise Denied(f"more than {self.max_subtasks} live sub-tasks", "a larger max_subtasks in the Policy")
-        self.live += 1
+    def child(self, ram: int) -> Iterator[None]:
+        """Holds for as long as one descendant with a sandbox of `ram` bytes lives. Raises Denied beyond a limit."""
+        self.enter(ram)
         try:
             yield
         finally:
-            self.live -= 1
+            self.leave(ram)
+
+    def enter(self, ram: int) -> None:
+        """Count one more descendant, which is taken out again by `leave`. Raises Denied beyond a limit."""
+        if self.live >= self.max_subtasks:
+            raise Denied(f"more than {self.max_subtasks} live sub-tasks", "a larger max_subtasks in the Policy")
+        if self.max_ram is not None and self.ram + ram > self.max_ram:
+            raise Denied(
+                f"a family with more than {format_size(self.max_ram)} of ram", "a larger family_ram in the Policy"
+            )
+        self.live += 1
+        self.ram += ram
+
+    def leave(self, ram: int) -> None:
+        """A descendant has ended."""
+        self.live -= 1
+        self.ram -= ram
 
     def begin_call(self) -> bool:
         """Count one more host call, which is ended by `end_call`. False if there are too many."""

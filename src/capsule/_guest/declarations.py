@@ -1,46 +1,47 @@
-"""What a source declares: which functions are tasks, and with which settings. Read from the tree, never run."""
+"""What a source declares: its tasks and actors, with their settings. Read from the tree, never run."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from .._values import TaskSpec
-from ..errors import InvalidPolicy, InvalidProgram
-from ..policy import Policy
+from .._values import ActorSpec, TaskSpec
+from ..errors import InvalidProgram
+from .actors import RESERVED_METHODS, ActorReader
 from .arguments import parameters_of, signature_of
 from .parsing import refusal
+from .settings import SettingsReader
 
-__all__ = ["SETTINGS", "Declarations", "Function", "functions_of", "spec_of", "tasks_of"]
+__all__ = ["Declarations", "Definition", "Function", "classes_of", "declared_in", "functions_of", "spec_of"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
-SETTINGS = ("name", "compute", "ram", "timeout", "max_retries", "max_output")
-"""What `@task(...)` may name."""
+MOST_METHODS = 10_000
+"""Of all actors of a program together, inherited ones counted for each: a short source could name millions."""
 
 
-def tasks_of(tree: ast.Module, source: str, path: str) -> tuple[TaskSpec, ...]:
-    """The tasks that `tree` declares, in the order of the source.
+def declared_in(tree: ast.Module, source: str, path: str) -> tuple[tuple[TaskSpec, ...], tuple[ActorSpec, ...]]:
+    """The tasks and the actors that `tree` declares, each in the order of the source.
 
     Raises InvalidProgram for a declaration that cannot be read without running it, or that makes no sense.
     """
     reader = _Reader(tree, source, path)
-    tasks = tuple(reader.read())
+    found = list(reader.read())
     reader.check_the_rest()
-    return tasks
+    tasks = tuple(spec for spec in found if isinstance(spec, TaskSpec))
+    return tasks, tuple(spec for spec in found if isinstance(spec, ActorSpec))
 
 
 def functions_of(tree: ast.Module) -> Iterator[Function]:
     """The functions that stand at module level, those inside an `if` or `try` there included."""
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Function):
-            yield node
-        elif not isinstance(node, (ast.ClassDef, ast.expr)):
-            pending.extend(reversed(list(ast.iter_child_nodes(node))))
+    return (node for node in _definitions_of(tree) if isinstance(node, Function))
+
+
+def classes_of(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    """The classes that stand at module level, likewise."""
+    return (node for node in _definitions_of(tree) if isinstance(node, ast.ClassDef))
 
 
 def spec_of(function: Function, settings: dict[str, Any] | None = None) -> TaskSpec:
@@ -58,28 +59,41 @@ def spec_of(function: Function, settings: dict[str, Any] | None = None) -> TaskS
 
 
 class Declarations:
-    """Finds `@task` in a source, whatever it is called there."""
+    """Finds `@task` and `@actor` in a source, whatever they are called there."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self.names: set[str] = set()
-        """What `capsule.task` is called."""
+        self.names: dict[str, str] = {}
+        """What `capsule.task` and `capsule.actor` are called, with which of them it is."""
         self.modules: set[str] = set()
         """What `capsule` is called."""
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "capsule" and not node.level:
-                self.names |= {alias.asname or "task" for alias in node.names if alias.name in ("task", "*")}
+                for alias in node.names:
+                    kinds = ("task", "actor") if alias.name == "*" else (alias.name,)
+                    self.names |= {alias.asname or kind: kind for kind in kinds if kind in ("task", "actor")}
             elif isinstance(node, ast.Import):
                 self.modules |= set(filter(None, map(_name_of_capsule, node.names)))
 
-    def on(self, node: Function | ast.ClassDef) -> ast.expr | None:
-        """The `@task` decorator of `node`, or None."""
-        return next(filter(self._is_task, node.decorator_list), None)
+    def on(self, node: Definition, kind: str | None = None) -> ast.expr | None:
+        """The decorator that makes `node` a `kind`, "task" or "actor" (None: either), or None."""
+        kinds = (kind,) if kind else ("task", "actor")
+        return next((each for each in node.decorator_list if self._kind(each) in kinds), None)
 
-    def _is_task(self, decorator: ast.expr) -> bool:
+    def _kind(self, decorator: ast.expr) -> str | None:
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
         if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            return target.attr == "task" and target.value.id in self.modules
-        return isinstance(target, ast.Name) and target.id in self.names
+            return target.attr if target.value.id in self.modules else None
+        return self.names.get(target.id) if isinstance(target, ast.Name) else None
+
+
+def _definitions_of(tree: ast.Module) -> Iterator[Definition]:
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Definition):
+            yield node
+        elif not isinstance(node, ast.expr):
+            pending.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
 def _name_of_capsule(alias: ast.alias) -> str | None:
@@ -92,78 +106,62 @@ class _Reader:
     def __init__(self, tree: ast.Module, source: str, path: str) -> None:
         self.tree, self.source, self.path = tree, source, path
         self.declarations = Declarations(tree)
-        self.functions = list(functions_of(tree))
+        self._actors = ActorReader({node.name: node for node in classes_of(tree)})
+        self._methods = 0
+        self._seen: dict[str, tuple[str, int]] = {}
 
-    def read(self) -> Iterator[TaskSpec]:
-        seen: dict[str, int] = {}
-        for function in self.functions:
-            declaration = self.declarations.on(function)
+    def read(self) -> Iterator[TaskSpec | ActorSpec]:
+        for node in _definitions_of(self.tree):
+            kind = "actor" if isinstance(node, ast.ClassDef) else "task"
+            declaration = self.declarations.on(node, kind)
             if declaration is None:
                 continue
-            task = spec_of(function, self._settings(declaration))
-            for kind, name in (("task", task.name), ("function", task.function)):
-                if seen.setdefault(f"{kind} {name}", task.line) != task.line:
-                    first = seen[f"{kind} {name}"]
-                    raise self._refused(f"there are two tasks {name!r}; the first is on line {first}", function)
-            yield task
+            settings = SettingsReader(kind, self.source, self.path).read(declaration)
+            if isinstance(node, ast.ClassDef):
+                actor = self._actors.actor_of(node, settings, declaration)
+                self._check_one_of_a_name("actor", actor.name, node)
+                self._check_methods(actor, node)
+                yield actor
+            else:
+                task = spec_of(node, settings)
+                self._check_one_of_a_name("task", task.name, node)
+                yield task
 
     def check_the_rest(self) -> None:
-        """Refuse declarations that stand where no task can be."""
-        at_module_level = set(map(id, self.functions))
+        """Refuse declarations that stand where they declare nothing."""
+        at_module_level = set(map(id, _definitions_of(self.tree)))
         for node in ast.walk(self.tree):
-            if (
-                not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-                or id(node) in at_module_level
-            ):
+            if not isinstance(node, Definition):
                 continue
-            if self.declarations.on(node):
-                what = "a class" if isinstance(node, ast.ClassDef) else "not at module level"
-                raise self._refused(f"{node.name!r} is {what}, but a task is a function at module level", node)
+            is_class = isinstance(node, ast.ClassDef)
+            if is_class and self.declarations.on(node, "task"):
+                reason = f"{node.name!r} is a class, but a task is a function at module level; mark a class with @actor"
+                raise self._refused(reason, node)
+            if not is_class and self.declarations.on(node, "actor"):
+                reason = (
+                    f"{node.name!r} is a function, but an actor is a class at module level; mark a function with @task"
+                )
+                raise self._refused(reason, node)
+            if id(node) not in at_module_level and self.declarations.on(node):
+                what = "an actor is a class" if is_class else "a task is a function"
+                raise self._refused(f"{node.name!r} is not at module level, but {what} at module level", node)
 
-    def _settings(self, declaration: ast.expr) -> dict[str, Any]:
-        if not isinstance(declaration, ast.Call):
-            return {}
-        if declaration.args:
-            raise self._refused("@task takes its settings by name, such as @task(timeout='5s')", declaration.args[0])
-        settings: dict[str, Any] = {}
-        for keyword in declaration.keywords:
-            name = self._setting_name(keyword)
-            if name in settings:
-                raise self._refused(f"the setting {name!r} is given twice", keyword)
-            settings[name] = self._literal(keyword)
-            if settings[name] is not None:  # as if it were left out
-                self._check(name, settings[name], keyword)
-        return {name: value for name, value in settings.items() if value is not None}
+    def _check_one_of_a_name(self, kind: str, name: str, node: Definition) -> None:
+        """Refuse a second of one name, and a second definition under one name, which would hide the first."""
+        for key, shown in ((f"called {name}", name), (f"defined {node.name}", node.name)):
+            first, line = self._seen.setdefault(key, (kind, node.lineno))
+            if line != node.lineno:
+                what = f"there are two {kind}s" if first == kind else "there are an actor and a task"
+                raise self._refused(f"{what} {shown!r}; the first is on line {line}", node)
 
-    def _setting_name(self, keyword: ast.keyword) -> str:
-        if keyword.arg is None:
-            raise self._refused(
-                "the settings of a task are read before anything runs, so ** cannot be followed", keyword
-            )
-        if keyword.arg not in SETTINGS:
-            near = difflib.get_close_matches(keyword.arg, SETTINGS, 1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(SETTINGS)}"
-            raise self._refused(f"a task has no setting {keyword.arg!r}; {advice}", keyword)
-        return keyword.arg
-
-    def _literal(self, keyword: ast.keyword) -> Any:
-        try:
-            return ast.literal_eval(keyword.value)
-        except (ValueError, TypeError, SyntaxError):
-            reason = f"the setting {keyword.arg!r} is read before anything runs, so it must be written out as a literal"
-            raise self._refused(reason, keyword.value) from None
-
-    def _check(self, name: str, value: Any, keyword: ast.keyword) -> None:
-        if name == "name":
-            if not isinstance(value, str) or not value.strip() or not value.isprintable():
-                raise self._refused("name: this is not a name; write it as printable text", keyword.value)
-            return
-        try:
-            Policy(**{name: value})
-        except InvalidPolicy as error:
-            raise self._refused(str(error), keyword.value) from None
-        except (ValueError, OverflowError):  # a number too long for Python itself to turn into text or a float
-            raise self._refused(f"{name}: the value is too large", keyword.value) from None
+    def _check_methods(self, actor: ActorSpec, node: ast.ClassDef) -> None:
+        self._methods += len(actor.methods)
+        if self._methods > MOST_METHODS:
+            raise self._refused(f"the actors up to here have more than {MOST_METHODS:,} methods", node)
+        for method in actor.methods:
+            if method.name in RESERVED_METHODS:
+                reason = f"{method.name!r} is what the ref of an actor offers itself; call the method something else"
+                raise refusal(reason, self.source, self.path, method.line)
 
     def _refused(self, reason: str, node: ast.AST) -> InvalidProgram:
         return refusal(reason, self.source, self.path, node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from .parsing import lines_of
 from .units import Unit
@@ -11,17 +11,20 @@ from .units import Unit
 __all__ = ["source_of"]
 
 
-def source_of(units: Iterable[Unit], source: str) -> str:
+def source_of(units: Iterable[Unit], source: str, stars: Mapping[Unit, Sequence[str]]) -> str:
     """`source` with only `units` in it. Every line keeps its number; lines that nothing is left of are blank.
 
-    Comments between the units go too; an import that is kept in part is spelled anew.
+    Comments between the units go too; an import that is kept in part is spelled anew, and so is one of `stars`, which
+    names what it is needed for.
     """
     lines = lines_of(source)
     kept = [""] * len(lines)
     aliases: dict[ast.stmt, list[ast.alias]] = {}
     for unit in units:
         names = aliases.setdefault(unit.node, [])
-        if unit.alias:
+        if unit in stars:
+            names += map(ast.alias, stars[unit])
+        elif unit.alias:
             names.append(unit.alias)
     for node in sorted(aliases, key=lambda node: (node.lineno, node.col_offset)):
         for number, text in enumerate(_text_of(node, aliases[node], lines), _first_line(node)):
@@ -30,8 +33,8 @@ def source_of(units: Iterable[Unit], source: str) -> str:
 
 
 def _text_of(node: ast.stmt, names: list[ast.alias], lines: list[str]) -> list[str]:
-    if isinstance(node, (ast.Import, ast.ImportFrom)) and len(names) < len(node.names):
-        return [_import_of(node, [alias for alias in node.names if alias in names])]
+    if isinstance(node, (ast.Import, ast.ImportFrom)) and set(names) != set(node.names):
+        return [_import_of(node, [alias for alias in node.names if alias in names] or names)]
     first, last = _first_line(node), node.end_lineno or node.lineno
     start = node.col_offset if first == node.lineno else 0  # a decorator stands alone on its line
     text = lines[first - 1 : last]

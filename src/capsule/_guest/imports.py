@@ -3,48 +3,120 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
-import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from .modules import STANDARD, why_missing
+from .bindings import bound_name
+from .modules import why_missing
+from .siblings import Library
 
 __all__ = [
-    "can_import",
+    "Imports",
+    "Link",
     "guarded_imports",
     "is_main_guard",
     "is_type_checking",
     "modules_of",
     "provided_by_star",
-    "why_not",
 ]
 
 _GUARDS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
-_SIBLING = (
-    "a module of the application, and those cannot be shipped into the sandbox yet; move what the task needs here"
-)
-_RELATIVE = "a relative import, and other modules cannot be shipped into the sandbox yet; move what the task needs here"
+
+Place: TypeAlias = Literal["module", "class", "function"]
 
 
-def why_not(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str | None:
-    """Why this part of an import cannot go along into the sandbox, as `from 'module', reason`; None if it can.
+@dataclass(frozen=True)
+class Link:
+    """A name that an import binds to a module of the application, or to a part of one."""
 
-    Modules of the standard library always can; one that the sandbox lacks fails there with a reason of its own.
-    """
-    if isinstance(node, ast.ImportFrom) and node.level:
-        return f"from {'.' * node.level + (node.module or '')!r}, {_RELATIVE}"
-    module, package = _module_of(node, alias)
-    if package == "capsule" or _is_standard(package):
-        return None
-    reason = _SIBLING if _is_sibling(package) else why_missing(package)
-    return f"from {module!r}: {reason}" if reason is not _SIBLING else f"from {module!r}, {reason}"
+    name: str
+    """`*` for a star."""
+
+    module: str
+    part: str | None
+    """None if the name is the module itself."""
+
+    loads: str
+    """What is imported for it: for `import a.b` that is `a.b`, although the name is `a`."""
+
+    place: Place
+    guarded: bool
+    """Whether its failure is provided for."""
 
 
-def can_import(node: ast.Import | ast.ImportFrom) -> bool:
-    """Whether the sandbox is known to have every module that `node` imports."""
-    return all(why_not(node, alias) is None and why_missing(_module_of(node, alias)[1]) is None for alias in node.names)
+@dataclass(frozen=True)
+class Imports:
+    """What the imports of one module mean: the module `name`, whose relative imports start from `package`."""
+
+    library: Library
+    name: str
+    package: str
+
+    def why_not(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str | None:
+        """Why this part of an import cannot go along into the sandbox, as `from 'module', reason`; None if it can.
+
+        Modules of the standard library always can; one that the sandbox lacks fails there with a reason of its own.
+        """
+        module, shown = self._module_of(node, alias), _shown(node, alias)
+        package = module.partition(".")[0]
+        if not module:
+            return f"from {shown!r}, a relative import, but this module is in no package"
+        if package == "capsule" or self.library.is_standard(package):
+            return None
+        if not self.library.is_application(module):
+            return f"from {shown!r}: {why_missing(package)}"
+        why = self._fault(module)
+        if not why and isinstance(node, ast.ImportFrom) and self.library.is_there(f"{module}.{alias.name}"):
+            why = self._fault(f"{module}.{alias.name}")
+        return f"from {shown!r}, {why}" if why else None
+
+    def can_import(self, node: ast.Import | ast.ImportFrom) -> bool:
+        """Whether the sandbox is known to have every module that `node` imports."""
+        return all(self._is_certain(node, alias) for alias in node.names)
+
+    def links_in(self, node: ast.stmt, only: ast.alias | None) -> Iterator[Link]:
+        """What the imports in `node` bind to the application's modules, those inside functions included."""
+        for found, place, guarded in _imports_within(node, "module", guarded=False):
+            for alias in found.names:
+                module = self._module_of(found, alias)
+                if only not in (None, alias) or not self._is_linked(module):
+                    continue
+                if isinstance(found, ast.ImportFrom):
+                    yield Link(bound_name(alias), module, alias.name, module, place, guarded)
+                else:
+                    bound = module if alias.asname else module.partition(".")[0]
+                    yield Link(bound_name(alias), bound, None, module, place, guarded)
+
+    def _is_linked(self, module: str) -> bool:
+        if not module or (module != self.name and self._fault(module)):
+            return False
+        return module == self.name or self.library.is_application(module)
+
+    def _fault(self, module: str) -> str | None:
+        return None if module == self.name else self.library.why_not(module)
+
+    def _is_certain(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> bool:
+        if self.why_not(node, alias) is not None:
+            return False
+        module = self._module_of(node, alias)
+        return self.library.is_application(module) or why_missing(module) is None
+
+    def _module_of(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+        """The full name of the module that is imported; empty for a relative one that leads nowhere."""
+        if isinstance(node, ast.Import):
+            return alias.name
+        if not node.level:
+            return node.module or ""
+        parts = self.package.split(".") if self.package else []
+        if node.level > len(parts):
+            return ""
+        return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+
+
+def _shown(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    return "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
 
 
 def modules_of(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -62,6 +134,26 @@ def guarded_imports(node: ast.AST, guarded: bool = False) -> Iterator[tuple[ast.
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
                     yield from guarded_imports(child, inside)
+
+
+def _imports_within(
+    node: ast.AST, place: Place, *, guarded: bool
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, Place, bool]]:
+    """Every import in `node` that can run, with where it stands and whether its failure is provided for."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield node, place, guarded
+        return
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        place, guarded = "function", False
+    elif isinstance(node, ast.ClassDef):
+        place = "class"
+    for field, value in ast.iter_fields(node):
+        if field == "body" and is_type_checking(node):
+            continue
+        inside = guarded or (field == "body" and _guards(node))
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+                yield from _imports_within(child, place, guarded=inside)
 
 
 def is_type_checking(node: ast.AST) -> bool:
@@ -107,36 +199,3 @@ def _catches(caught: ast.expr | None) -> bool:
 
 def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _module_of(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, str]:
-    module = (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
-    return module, module.partition(".")[0]
-
-
-def _is_standard(package: str) -> bool:
-    if package not in STANDARD and package not in sys.stdlib_module_names:
-        return False
-    origin = _origin(package)  # a file of the application may hide a module of the library
-    return origin is None or any(origin.is_relative_to(folder) for folder in _standard_folders())
-
-
-def _is_sibling(package: str) -> bool:
-    origin = _origin(package)
-    return origin is not None and not {"site-packages", "dist-packages"} & set(origin.parts)
-
-
-def _origin(package: str) -> Path | None:
-    """The file or folder of a module found by its top-level name, without importing it."""
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError, AttributeError):  # ValueError: loaded without a spec, as __main__ is
-        return None
-    places = [*(spec.submodule_search_locations or [])] if spec and not spec.has_location else []
-    place = spec.origin if spec and spec.has_location else places[0] if places else None
-    return Path(place).resolve() if place else None
-
-
-def _standard_folders() -> list[Path]:
-    paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/DLLs"]
-    return [Path(path).resolve() for path in paths]

@@ -6,29 +6,32 @@ Standard library only: the build copies this file into the guest, so both sides 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+Default = Callable[[Any], Any]
+"""What to write for a value that is no JSON; raises TypeError for one that has no such thing."""
 
 
 class NotJSON(Exception):
     """The value cannot be written as JSON; the text says where and why."""
 
 
-def to_json(value: Any, name: str = "result") -> str:
+def to_json(value: Any, name: str = "result", default: Default | None = None) -> str:
     """`value` as JSON text. Raises NotJSON, which names the type and the place of the culprit below `name`."""
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False, default=default)
     except (TypeError, ValueError) as error:
-        raise NotJSON(_explain(value, name, str(error))) from None
+        raise NotJSON(_explain(value, name, str(error), default)) from None
 
 
-def _explain(value: Any, name: str, reason: str) -> str:
-    found = _culprit(value, name, ())
+def _explain(value: Any, name: str, reason: str, default: Default | None) -> str:
+    found = _culprit(value, name, (), default)
     place, what = found or (name, reason)
     return f"{what} at {place} is not JSON"
 
 
-def _culprit(value: Any, place: str, above: tuple[int, ...]) -> tuple[str, str] | None:
+def _culprit(value: Any, place: str, above: tuple[int, ...], default: Default | None) -> tuple[str, str] | None:
     """The first place, depth first, that JSON cannot say, with a word on what stands there."""
     if value is None or isinstance(value, (str, bool, int)):
         return None
@@ -37,16 +40,26 @@ def _culprit(value: Any, place: str, above: tuple[int, ...]) -> tuple[str, str] 
     if isinstance(value, (list, tuple, dict)):
         if id(value) in above:
             return place, f"a {type(value).__name__} that contains itself"
-        return _culprit_in(value, place, (*above, id(value)))
-    return place, f"a value of type {type(value).__name__}"
+        return _culprit_in(value, place, (*above, id(value)), default)
+    return None if _has_default(value, default) else (place, f"a value of type {type(value).__name__}")
 
 
-def _culprit_in(value: Any, place: str, above: tuple[int, ...]) -> tuple[str, str] | None:
+def _has_default(value: Any, default: Default | None) -> bool:
+    try:
+        if default is None:
+            return False
+        default(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _culprit_in(value: Any, place: str, above: tuple[int, ...], default: Default | None) -> tuple[str, str] | None:
     items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         if isinstance(value, dict) and not isinstance(key, (str, int, float, bool, type(None))):
             return place, f"a key of type {type(key).__name__}"
-        found = _culprit(item, f"{place}[{key!r}]", above)
+        found = _culprit(item, f"{place}[{key!r}]", above, default)
         if found is not None:
             return found
     return None

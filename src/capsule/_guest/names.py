@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from .bindings import bindings_of, bound_name
 
-__all__ = ["Names", "names_of", "root_of"]
+__all__ = ["Names", "chain_of", "names_of", "root_of"]
 
 MUTATORS = frozenset(
     """
@@ -33,8 +33,16 @@ class Names:
     changes: set[str] = field(default_factory=set)
     """Names whose value it changes in place, and those that its functions rebind with `global`."""
 
-    attributes: set[tuple[str, str]] = field(default_factory=set)
-    """Pairs of a name and the attribute taken of it."""
+    chains: set[tuple[str, ...]] = field(default_factory=set)
+    """Each use of a name with the attributes taken of it: `a.b.c` is ("a", "b", "c"), a bare `a` is ("a",)."""
+
+    hinted: set[tuple[str, ...]] = field(default_factory=set)
+    """The same in annotations."""
+
+    @property
+    def attributes(self) -> set[tuple[str, str]]:
+        """Pairs of a name and the attribute taken of it."""
+        return {(chain[0], chain[1]) for chain in self.chains | self.hinted if len(chain) > 1}
 
 
 def names_of(*nodes: ast.AST) -> Names:
@@ -54,6 +62,15 @@ def root_of(node: ast.AST) -> str | None:
         else:
             return None
     return node.id
+
+
+def chain_of(node: ast.AST) -> tuple[str, ...]:
+    """`a.b.c` as ("a", "b", "c") and `a` as ("a",); empty for any other expression."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
 
 
 @dataclass
@@ -78,11 +95,11 @@ class _Reader(ast.NodeVisitor):
         if isinstance(node.ctx, ast.Store):
             self._rebind(node.id)
         else:
-            self._reach(node.id)
+            self._reach((node.id,))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
-            self._reach(node.target.id)
+            self._reach((node.target.id,))
         self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
@@ -92,10 +109,12 @@ class _Reader(ast.NodeVisitor):
     visit_ImportFrom = visit_Import  # noqa: N815 - named by ast
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name) and self._is_global(node.value.id):
-            self.found.attributes.add((node.value.id, node.attr))
         self._note_change(node)
-        self.generic_visit(node)
+        chain = chain_of(node)
+        if chain:
+            self._reach(chain)
+        else:
+            self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         self._note_change(node)
@@ -184,9 +203,10 @@ class _Reader(ast.NodeVisitor):
             self._hint(parameters)
             yield
 
-    def _reach(self, name: str) -> None:
-        if self._is_global(name):
-            (self.found.hints if self.in_hint else self.found.reads).add(name)
+    def _reach(self, chain: tuple[str, ...]) -> None:
+        if self._is_global(chain[0]):
+            (self.found.hints if self.in_hint else self.found.reads).add(chain[0])
+            (self.found.hinted if self.in_hint else self.found.chains).add(chain)
 
     def _note_change(self, node: ast.Attribute | ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -201,6 +221,7 @@ class _Reader(ast.NodeVisitor):
         owner = next((scope for scope in reversed(self.scopes) if scope.kind != "comprehension"), None)
         if owner is not None and name in owner.globals:
             self.found.reads.add(name)
+            self.found.chains.add((name,))
             self.found.changes.add(name)
 
     def _is_global(self, name: str) -> bool:

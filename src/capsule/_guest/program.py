@@ -1,4 +1,4 @@
-"""A source to a Program: what a file declares, and which of its functions a call means."""
+"""A source to a Program: what a file declares, and which of its functions or classes a call means."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import io
 import os
 import stat
 import tokenize
+from collections.abc import Sequence
 from pathlib import Path
 
-from .._values import Program, TaskSpec
+from .._values import ActorSpec, Program, TaskSpec
 from ..errors import InvalidProgram
 from .arguments import check_arguments
-from .declarations import functions_of, spec_of, tasks_of
+from .declarations import declared_in, functions_of, spec_of
 from .parsing import parse, too_deep
 
-__all__ = ["check_arguments", "choose_task", "program_from_source", "read_program", "shown_path"]
+__all__ = ["check_arguments", "choose", "choose_task", "program_from_source", "read_program", "shown_path"]
 
 MAX_FILE = 256 << 10
 """Bytes of a file that is run. It may be a stranger's, it is parsed in this process, and there are sources for which
@@ -26,15 +27,16 @@ _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
 
 def program_from_source(source: str, path: str) -> Program:
-    """The program that `source` is, with the tasks that it declares. Nothing of it is executed.
+    """The program that `source` is, with the tasks and actors that it declares. Nothing of it is executed.
 
     `path` is what tracebacks show. Raises InvalidProgram, with line and excerpt, if it is not Python, is larger than
-    4 MB, or declares a task in a way that cannot be read without running it.
+    4 MB, or declares a task or an actor in a way that cannot be read without running it.
     """
     source = source.removeprefix("\ufeff")
     tree = parse(source, path)
     with too_deep(path):
-        return Program(path=path, source=source, tasks=tasks_of(tree, source, path))
+        tasks, actors = declared_in(tree, source, path)
+        return Program(path=path, source=source, tasks=tasks, actors=actors)
 
 
 def read_program(path: str | os.PathLike[str]) -> Program:
@@ -56,24 +58,41 @@ def shown_path(path: str | os.PathLike[str]) -> str:
         return Path(path).name
 
 
-def choose_task(program: Program, name: str | None) -> TaskSpec:
-    """The task that a call means.
+def choose(program: Program, name: str | None) -> TaskSpec | ActorSpec:
+    """The task or actor that a call means.
 
-    With `name`: the task called so, else the module-level function called so, declared or not. Without: `main` by the
-    same rule, else the only task. A function that is not declared has no settings. Raises InvalidProgram, which lists
-    what there is, if that finds nothing.
+    With `name`: what is called so, else the module-level function or actor class called so; a function need not be
+    declared, and has no settings then. Without: `main` by the same rule, else the only task, else the only actor of a
+    file without tasks. Raises InvalidProgram, which lists what there is, if that finds nothing.
     """
-    found = _find(program, name or "main")
-    if found is None and name is None and len(program.tasks) == 1:
-        found = program.tasks[0]
+    found = _find(program, name or "main") or (_only(program) if name is None else None)
     if found is None:
         raise InvalidProgram(_nothing_found(program, name), path=program.path)
     return found
 
 
-def _find(program: Program, name: str) -> TaskSpec | None:
-    declared = program.task(name) or next((task for task in program.tasks if task.function == name), None)
-    return declared or _undeclared(program).get(name)
+def choose_task(program: Program, name: str | None) -> TaskSpec:
+    """The task that a call means, by the rule of `choose`. Raises InvalidProgram if that is an actor."""
+    found = choose(program, name)
+    if isinstance(found, ActorSpec):
+        reason = f"{found.name} is an actor: spawn it from an application; capsule run runs tasks"
+        raise InvalidProgram(reason, path=program.path)
+    return found
+
+
+def _find(program: Program, name: str) -> TaskSpec | ActorSpec | None:
+    declared: dict[str, TaskSpec | ActorSpec] = {
+        **{actor.cls: actor for actor in program.actors},
+        **{task.function: task for task in program.tasks},
+        **{actor.name: actor for actor in program.actors},
+        **{task.name: task for task in program.tasks},
+    }
+    return declared.get(name) or _undeclared(program).get(name)
+
+
+def _only(program: Program) -> TaskSpec | ActorSpec | None:
+    candidates: Sequence[TaskSpec | ActorSpec] = program.tasks or program.actors
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _undeclared(program: Program) -> dict[str, TaskSpec]:
@@ -83,14 +102,16 @@ def _undeclared(program: Program) -> dict[str, TaskSpec]:
 
 
 def _nothing_found(program: Program, name: str | None) -> str:
-    tasks = ", ".join(task.name for task in program.tasks)
+    tasks, actors = ([spec.name for spec in specs] for specs in (program.tasks, program.actors))
+    what = " or ".join([*(["task"] if tasks or not actors else []), *(["actor"] if actors else [])])
     if name is None:
-        return f"say which task to run: {tasks}" if tasks else f"no task is declared here; declare one:\n{_EXAMPLE}"
-    functions = ", ".join(_undeclared(program))
-    there = (
-        f"the tasks are {tasks}" if tasks else f"the functions are {functions}" if functions else "it has no functions"
-    )
-    return f"there is no task {name!r}; {there}"
+        every = ", ".join([*tasks, *actors])
+        return f"say which {what} to run: {every}" if every else f"no task is declared here; declare one:\n{_EXAMPLE}"
+    there = [f"the {kind} are {', '.join(names)}" for kind, names in (("tasks", tasks), ("actors", actors)) if names]
+    if not there:
+        functions = ", ".join(_undeclared(program))
+        there = [f"the functions are {functions}" if functions else "it has no functions"]
+    return f"there is no {what} {name!r}; {' and '.join(there)}"
 
 
 def _read(file: Path, shown: str) -> bytes:

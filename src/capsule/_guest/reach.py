@@ -1,19 +1,27 @@
-"""What a task needs of its module: the units that it reaches by name, and those that change what it reaches."""
+"""One module of the application as a slice sees it: its units, what binds which name, and what changes what."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from ..errors import InvalidProgram
 from .declarations import Declarations
-from .imports import provided_by_star
-from .parsing import refusal
+from .imports import Imports, Link, modules_of, provided_by_star
+from .names import chain_of
+from .parsing import parse, refusal
+from .siblings import Sibling
 from .units import Unit, units_of
 
-__all__ = ["Module"]
+__all__ = ["LOADED", "WHOLE", "Chain", "Module", "Reached"]
+
+Chain: TypeAlias = tuple[str, ...]
+"""A name and the attributes taken of it."""
+
+LOADED, WHOLE = "<loaded>", "<whole>"
+"""Stand among the reached names of a module: it is imported by name; all of it is needed."""
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -26,60 +34,48 @@ _GIVEN = frozenset(dir(builtins)) | {
 }
 """Names that a module has without binding them."""
 
-_SANDBOX_NAMES = frozenset({"*", "TaskFailed", "actor", "http", "log", "task", "tools"})
+_SANDBOX_NAMES = frozenset(
+    {"*", "ActorStopped", "MailboxFull", "TaskFailed", "ToolError", "actor", "http", "log", "task", "tools"}
+)
 """What `capsule` offers inside the sandbox; code that reaches for more belongs to the application."""
 
 
 @dataclass(frozen=True)
-class _Reached:
-    """A set of units that is complete: what its units read is in it, or is nowhere."""
+class Reached:
+    """What is reached of a module: a set of units, and the names that were asked for."""
 
     units: frozenset[Unit] = frozenset()
     names: frozenset[str] = frozenset()
 
 
-@dataclass
-class _Search:
-    """The slice so far, and what was tried and left out of it."""
-
-    task: str
-    reached: _Reached
-    refused: set[Unit | str] = field(default_factory=set)
-
-
 class Module:
     """A module's units and how they depend on one another."""
 
-    def __init__(self, tree: ast.Module, source: str, path: str) -> None:
-        self.source, self.path = source, path
-        self.units = units_of(tree)
+    def __init__(self, file: Sibling, imports: Imports, find: Callable[[str], Module]) -> None:
+        """`find` answers the application's other modules."""
+        self.name, self.source, self.path, self.is_package = file.name, file.source, file.path, file.is_package
+        self.imports, self._find = imports, find
+        tree = parse(file.source, file.path)
+        self.units = units_of(tree, imports)
         self.definitions = {unit.node.name: unit for unit in self.units if isinstance(unit.node, _DEFINITIONS)}
         self.imported = {name for unit in self.units if unit.alias for name in unit.binds}
-        self.capsule = Declarations(tree)
         self.binders: dict[str, list[Unit]] = {}
-        self._ran: dict[Unit, set[Unit]] = {}
+        self._capsule = Declarations(tree)
+        self._links: dict[Unit, list[Link]] = {}
+        self._chains: dict[Unit, set[Chain]] = {}
+        self._asked: set[str] = set()
         for unit in self.units:
             for name in unit.binds:
                 self.binders.setdefault(name, []).append(unit)
 
-    def needed_by(self, task: str) -> frozenset[Unit]:
-        """The units that the function `task` needs, itself included.
+    def complete(self, before: Reached, task: str, units: Iterable[Unit], names: Iterable[str]) -> Reached:
+        """`before` with `units`, and whatever binds `names`, and all that these read in this module.
 
-        Raises InvalidProgram if it needs an import that cannot go along into the sandbox.
+        Raises InvalidProgram, which names `task`, if that needs an import that cannot go along into the sandbox.
         """
-        if task not in self.binders:
-            reason = f"{task!r} stands in the `__main__` block, which no sandbox runs; move it out"
-            raise InvalidProgram(reason, path=self.path)
-        futures = [unit for unit in self.units if unit.is_future]
-        search = _Search(task, self._complete(_Reached(), task, futures, [task]))
-        while self._add_changes(search) or self._add_hints(search):
-            pass
-        return search.reached.units
-
-    def _complete(self, before: _Reached, task: str, units: Iterable[Unit] = (), names: Iterable[str] = ()) -> _Reached:
-        """`before` with `units`, and whatever binds `names`, and all that these read."""
         chosen, reached = set(before.units), set(before.names)
         new, wanted = list(units), list(names)
+        new += [unit for unit in self.units if unit.is_future]
         while new or wanted:
             while new:
                 unit = new.pop()
@@ -89,99 +85,131 @@ class Module:
             name = wanted.pop() if wanted else None
             if name and name not in reached:
                 reached.add(name)
-                new += self._binders_of(name, task)
-        return _Reached(frozenset(chosen), frozenset(reached))
+                if name == WHOLE:
+                    new += self._all_units()
+                    wanted += [bound for unit in new for bound in unit.binds]
+                else:
+                    new += self._binders_of(name, task)
+        return Reached(frozenset(chosen), frozenset(reached))
+
+    def links_of(self, unit: Unit) -> list[Link]:
+        """What the imports in `unit` bind to modules of the application."""
+        if unit not in self._links:
+            self._links[unit] = list(self.imports.links_in(unit.node, unit.alias))
+        return self._links[unit]
+
+    def links_called(self, name: str) -> Iterator[Link]:
+        """The links at module level that bind `name`, those of stars as if it were spelled out."""
+        for unit in self.binders.get(name) or self.stars_with(name):
+            for link in self.links_of(unit):
+                if link.place == "module" and link.name in (name, "*"):
+                    yield link
+
+    def uses(self, reached: Reached, name: str) -> set[Chain]:
+        """How the `reached` units use the module-level `name`: what is taken of it."""
+        return {chain[1:] for unit in reached.units for chain in unit.names.chains if chain[0] == name}
+
+    def uses_within(self, unit: Unit, name: str) -> set[Chain]:
+        """How `unit` uses a name that is bound inside it, whatever the scope."""
+        if unit not in self._chains:
+            self._chains[unit] = set(_chains_in(unit.node))
+        return {chain[1:] for chain in self._chains[unit] if chain[0] == name}
+
+    def has(self, name: str) -> bool:
+        """Whether the module binds `name`."""
+        return name in self.binders or any(True for _ in self.stars_with(name))
+
+    def defines(self, name: str) -> bool:
+        """Whether the module binds `name` to something else than a module in it."""
+        binders = self.binders.get(name, [])
+        links = [link for unit in binders for link in self.links_of(unit) if link.name == name]
+        return self.has(name) and not (
+            len(links) == len(binders) > 0 and all((link.module, link.part) == (self.name, name) for link in links)
+        )
+
+    def offers(self, name: str) -> bool:
+        """Whether `from module import *` brings `name`."""
+        listed = self._listed()
+        return self.has(name) and (name in listed if listed is not None else not name.startswith("_"))
+
+    def surely_changes(self, unit: Unit) -> set[str]:
+        """The module's names whose value `unit` changes in place."""
+        changes = set() if unit.is_definition else unit.names.changes
+        return (changes | unit.calls.objects) - self.imported
+
+    def may_change(self, unit: Unit, reached: Collection[str]) -> bool:
+        """Whether `unit` may change one of the `reached` names through a module or an argument of a call."""
+        changes = set() if unit.is_definition else unit.names.changes
+        through_modules = (changes | unit.calls.objects) & self.imported
+        through_arguments = unit.calls.arguments - self.imported - set(self.definitions)
+        handed_on = unit.names.reads & set(self.definitions) - unit.calls.functions
+        return not (through_modules | through_arguments).isdisjoint(reached) and not handed_on
+
+    def is_declared(self, node: ast.stmt) -> bool:
+        """Whether `node` is a task or an actor."""
+        return isinstance(node, _DEFINITIONS) and self._capsule.on(node) is not None
+
+    def is_application(self, unit: Unit) -> bool:
+        """Whether `unit` needs the half of `capsule` that is not in the sandbox."""
+        if unit.alias and isinstance(unit.node, ast.ImportFrom) and unit.node.module == "capsule":
+            return unit.alias.name not in _SANDBOX_NAMES
+        return any(root in self._capsule.modules and name not in _SANDBOX_NAMES for root, name in unit.names.attributes)
+
+    def is_certain(self, unit: Unit) -> bool:
+        """Whether the sandbox is known to have all that `unit` imports."""
+        return all(self.imports.can_import(node) for node in modules_of(unit.node))
+
+    def _all_units(self) -> list[Unit]:
+        """All but those that need what is not in the sandbox, directly or through another."""
+        left_out = {unit for unit in self.units if self.is_application(unit)}
+        while True:
+            gone = {name for unit in left_out for name in unit.binds}
+            more = {unit for unit in self.units if unit not in left_out and unit.names.reads & gone}
+            if not more:
+                return [unit for unit in self.units if unit not in left_out]
+            left_out |= more
 
     def _binders_of(self, name: str, task: str) -> list[Unit]:
-        binders = self.binders.get(name) or list(self._stars_with(name))
+        binders = self.binders.get(name) or list(self.stars_with(name))
         able = [unit for unit in binders if name not in unit.blocked and "*" not in unit.blocked]
         if binders and not able:
             blocked = binders[0].blocked.get(name) or binders[0].blocked["*"]
             raise refusal(f"{task} needs {name!r}, which comes {blocked.why}", self.source, self.path, blocked.node)
         return able
 
-    def _stars_with(self, name: str) -> Iterator[Unit]:
-        for unit in self.units:
-            if unit.is_star and isinstance(unit.node, ast.ImportFrom):
-                provided = provided_by_star(unit.node)
-                if name not in _GIVEN if provided is None else name in provided:
-                    yield unit
+    def stars_with(self, name: str) -> Iterator[Unit]:
+        """The star imports that bring `name`."""
+        if name in (LOADED, WHOLE, *self._asked):
+            return
+        self._asked.add(name)  # two modules may take everything of each other
+        found = [unit for unit in self.units if unit.is_star and self._brings(unit, name)]
+        self._asked.discard(name)
+        yield from found
 
-    def _add_changes(self, search: _Search) -> bool:
-        """Add the statements that change a reached name's value in place; whether there was one."""
-        added = False
-        for unit in self.units:
-            if unit in search.reached.units or unit in search.refused:
-                continue
-            if self._surely_changes(unit) & search.reached.names:
-                added |= self._add(search, unit, needed=True)
-            elif self._may_change(unit, search.reached.names) and self._is_safe(unit):
-                added |= self._add(search, unit, needed=False)
-        return added
+    def _brings(self, star: Unit, name: str) -> bool:
+        for link in self.links_of(star):
+            return self._find(link.module).offers(name)
+        provided = provided_by_star(star.node) if isinstance(star.node, ast.ImportFrom) else None
+        return name not in _GIVEN if provided is None else name in provided
 
-    def _add_hints(self, search: _Search) -> bool:
-        """Add what annotations mention, as far as it is harmless; whether there was any."""
-        hints = {name for unit in search.reached.units for name in unit.names.hints}
-        new = sorted(hints - search.reached.names - {name for name in search.refused if isinstance(name, str)})
-        return sum(self._add(search, name, needed=False) for name in new) > 0
+    def _listed(self) -> Collection[str] | None:
+        """The module's `__all__`, if it is written out."""
+        for unit in self.binders.get("__all__", ()):
+            if isinstance(unit.node, ast.Assign):
+                try:
+                    return frozenset(ast.literal_eval(unit.node.value))
+                except (ValueError, TypeError):
+                    return None
+        return None
 
-    def _add(self, search: _Search, what: Unit | str, *, needed: bool) -> bool:
-        """Add one unit or name with all that it reads; whether that was done.
 
-        What belongs to the application is left out, as is what cannot go along unless it is `needed`.
-        """
-        units, names = ([], [what]) if isinstance(what, str) else ([what], [])
-        try:
-            after = self._complete(search.reached, search.task, units, names)
-        except InvalidProgram:
-            if needed:
-                raise
-            after = None
-        new = after.units - search.reached.units if after else frozenset()
-        if after is None or any(map(self._is_application, new)) or not (needed or all(unit.is_certain for unit in new)):
-            search.refused.add(what)
-            return False
-        search.reached = after
-        return True
-
-    def _surely_changes(self, unit: Unit) -> set[str]:
-        changes = set() if unit.is_definition else unit.names.changes
-        return (changes | unit.calls.objects) - self.imported
-
-    def _may_change(self, unit: Unit, reached: frozenset[str]) -> bool:
-        """Whether `unit` changes a reached name through a module, an argument, or a function that it calls."""
-        through_functions = {name for ran in self._ran_by(unit) for name in ran.names.changes}
-        if through_functions & reached:
-            return True
-        changes = set() if unit.is_definition else unit.names.changes
-        through_modules = (changes | unit.calls.objects) & self.imported
-        through_arguments = unit.calls.arguments - self.imported - set(self.definitions)
-        handed_on = unit.names.reads & set(self.definitions) - unit.calls.functions
-        return bool((through_modules | through_arguments) & reached) and not handed_on
-
-    def _is_safe(self, unit: Unit) -> bool:
-        """Whether `unit` runs neither a task nor an event loop while the program loads."""
-        nodes = [ran.node for ran in self._ran_by(unit)]
-        return not any(isinstance(node, ast.AsyncFunctionDef) or self._is_task(node) for node in nodes)
-
-    def _ran_by(self, unit: Unit) -> set[Unit]:
-        """The functions and classes that may run when `unit` does."""
-        if unit in self._ran:
-            return self._ran[unit]
-        ran = self._ran[unit] = set()
-        names = list(unit.calls.functions)
-        while names:
-            found = self.definitions.get(names.pop())
-            if found and found not in ran:
-                ran.add(found)
-                names += found.names.reads
-        return ran
-
-    def _is_task(self, node: ast.stmt) -> bool:
-        return isinstance(node, _DEFINITIONS) and self.capsule.on(node) is not None
-
-    def _is_application(self, unit: Unit) -> bool:
-        """Whether `unit` needs the half of `capsule` that is not in the sandbox."""
-        if unit.alias and isinstance(unit.node, ast.ImportFrom) and unit.node.module == "capsule":
-            return unit.alias.name not in _SANDBOX_NAMES
-        return any(root in self.capsule.modules and name not in _SANDBOX_NAMES for root, name in unit.names.attributes)
+def _chains_in(node: ast.AST) -> Iterator[Chain]:
+    """Every name in `node` with the attributes taken of it."""
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        chain = chain_of(each)
+        if chain:
+            yield chain
+        else:
+            pending.extend(ast.iter_child_nodes(each))

@@ -1,42 +1,112 @@
-"""From a function in a running application to a program: the part of its module that the function needs."""
+"""From a function or class in a running application to a program: the part of the application that it needs."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import linecache
+import sys
 from collections.abc import Callable
-from types import FunctionType
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
 
-from .._values import Program
+import msgspec
+
+from .._values import Module, Program
 from ..errors import InvalidProgram
-from .declarations import Function, functions_of
+from . import reach
+from .closure import Application, Search
+from .declarations import Definition, classes_of, functions_of
 from .emitting import source_of
 from .parsing import parse, refusal, too_deep
 from .program import program_from_source, shown_path
-from .reach import Module
+from .reach import LOADED
+from .siblings import Sibling
+from .units import Unit
 
 __all__ = ["slice_of"]
 
+MAX_MODULES = 4 << 20
+"""Bytes of all modules that go along with a task, as far as they are needed."""
 
-def slice_of(function: Callable[..., object]) -> Program:
-    """The program that holds `function` and what it reaches in its module, each on its original line.
 
-    `function` is a plain function at module level whose source is in a file. Names are followed through the syntax
-    tree: imports, constants, functions, classes and other tasks, and the statements that change them. Nothing is
-    executed. Raises InvalidProgram, with the line, if the function is a lambda, stands inside another one or closes
-    over live values, if its source cannot be found or has changed, or if it needs a module that cannot go along.
+def slice_of(thing: Callable[..., object]) -> Program:
+    """The program that holds `thing` and what it reaches in its application, each on its original line.
+
+    `thing` is a plain function or a class at module level whose source is in a file. Names are followed through the
+    syntax tree: imports, constants, functions, classes and other tasks, and the statements that change them. Nothing
+    is executed. Raises InvalidProgram, with the line, if it is a lambda, stands inside a function or closes over live
+    values, if its source cannot be found or has changed, or if it needs a module that cannot go along.
     """
+    origin = _class_origin(thing) if isinstance(thing, type) else _function_origin(thing)
+    path, source = _source_of(origin)
+    if origin.fault:
+        raise refusal(origin.fault, source, path, origin.line)
+    with too_deep(path):
+        _check_unchanged(origin, parse(source, path), source, path)
+        home = Sibling(origin.module, path, source, "__path__" in origin.namespace)
+        search = Search(Application(home, origin.namespace.get("__package__") or ""), origin.name)
+        return _program_of(search)
+
+
+def _program_of(search: Search) -> Program:
+    state, home = search.run(), search.application.home
+    sources = {module: _source_of_slice(search, module, reached.units) for module, reached in state.items()}
+    program = program_from_source(sources[home], home.path)
+    shipped = [module for module, reached in state.items() if LOADED in reached.names]
+    total = sum(len(sources[module].encode()) for module in shipped)
+    if total > MAX_MODULES:
+        reason = f"the modules that {search.task} needs have {total:,} bytes; the most is {MAX_MODULES:,}"
+        raise InvalidProgram(reason, path=home.path)
+    return msgspec.structs.replace(
+        program,
+        package=home.imports.package,
+        modules=tuple(
+            Module(name=module.name, path=module.path, source=sources[module], is_package=module.is_package)
+            for module in sorted(shipped, key=lambda module: module.name)
+        ),
+    )
+
+
+def _source_of_slice(search: Search, module: reach.Module, units: frozenset[Unit]) -> str:
+    found = ((unit, search.star_names(module, unit)) for unit in units if unit.is_star)
+    text = source_of(units, module.source, {unit: names for unit, names in found if names is not None})
+    return text if module is search.application.home else text.rstrip("\n")
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a function or class comes from."""
+
+    what: str
+    name: str
+    line: int | None
+    """Of its first decorator, or of itself; None if a class does not know."""
+
+    file: str | None
+    shown_file: str
+    module: str
+    namespace: dict[str, Any]
+    fault: str
+    """Why it cannot be taken out of its surroundings; empty if it can."""
+
+
+def _function_origin(function: Callable[..., object]) -> _Origin:
     plain = inspect.unwrap(function, stop=_stands_alone)
     if not isinstance(plain, FunctionType):
         raise InvalidProgram(f"{function!r} is not a Python function, so there is no source to run in a sandbox")
-    path, source = _source_of(plain)
-    _check_kind(plain, source, path)
-    tree = parse(source, path)
-    with too_deep(path):
-        _check_unchanged(plain, tree, source, path)
-        units = Module(tree, source, path).needed_by(plain.__code__.co_name)
-        return program_from_source(source_of(units, source), path)
+    code = plain.__code__
+    return _Origin(
+        what="function",
+        name=code.co_name,
+        line=code.co_firstlineno,
+        file=inspect.getsourcefile(plain),
+        shown_file=code.co_filename,
+        module=str(plain.__globals__.get("__name__") or "__main__"),
+        namespace=plain.__globals__,
+        fault=_fault_of(plain),
+    )
 
 
 def _stands_alone(function: object) -> bool:
@@ -44,40 +114,51 @@ def _stands_alone(function: object) -> bool:
     return isinstance(function, FunctionType) and "." not in function.__code__.co_qualname
 
 
-def _source_of(function: FunctionType) -> tuple[str, str]:
-    """The shown path and the source of the file that holds `function`."""
+def _fault_of(function: FunctionType) -> str:
     code = function.__code__
-    file = inspect.getsourcefile(function)
+    if code.co_name == "<lambda>":
+        return "a lambda has no name to be called by in the sandbox; write it as a def at module level"
+    if function.__closure__:
+        names = " and ".join(map(repr, code.co_freevars))
+        return f"{code.co_name!r} closes over {names}, a live value of this process; pass it as an argument"
+    return f"{code.co_qualname!r} does not stand at module level; move the def there" if "." in code.co_qualname else ""
+
+
+def _class_origin(cls: type) -> _Origin:
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    name = cls.__qualname__
+    return _Origin(
+        what="class",
+        name=name,
+        line=cls.__dict__.get("__firstlineno__"),  # since Python 3.13
+        file=file if isinstance(module, ModuleType) and str(file).endswith(".py") else None,
+        shown_file=file or f"<{cls.__module__}>",
+        module=cls.__module__,
+        namespace=vars(module) if module else {},
+        fault=f"{name!r} does not stand at module level; move the class there" if "." in name else "",
+    )
+
+
+def _source_of(origin: _Origin) -> tuple[str, str]:
+    """The shown path and the source of the file that holds it."""
+    file = origin.file
     if file and not file.startswith("<"):
         linecache.checkcache(file)
-        lines = linecache.getlines(file, function.__globals__)
+        lines = linecache.getlines(file, origin.namespace)
         if lines:
             return shown_path(file), "".join(line if line.endswith("\n") else line + "\n" for line in lines)
-    reason = f"the source of {code.co_name!r} cannot be found; put the function in a file"
-    raise InvalidProgram(reason, path=shown_path(code.co_filename), line=code.co_firstlineno)
+    reason = f"the source of {origin.name!r} cannot be found; put the {origin.what} in a file"
+    raise InvalidProgram(reason, path=shown_path(origin.shown_file), line=origin.line)
 
 
-def _check_kind(function: FunctionType, source: str, path: str) -> None:
-    """Refuse what cannot be taken out of its surroundings."""
-    code = function.__code__
-    reason = ""
-    if code.co_name == "<lambda>":
-        reason = "a lambda has no name to be called by in the sandbox; write it as a def at module level"
-    elif function.__closure__:
-        names = " and ".join(map(repr, code.co_freevars))
-        reason = f"{code.co_name!r} closes over {names}, a live value of this process; pass it as an argument"
-    elif "." in code.co_qualname:
-        reason = f"{code.co_qualname!r} does not stand at module level; move the def there"
-    if reason:
-        raise refusal(reason, source, path, code.co_firstlineno)
-
-
-def _check_unchanged(function: FunctionType, tree: ast.Module, source: str, path: str) -> None:
-    name, line = function.__code__.co_name, function.__code__.co_firstlineno
-    if not any(node.name == name and _first_line(node) == line for node in functions_of(tree)):
+def _check_unchanged(origin: _Origin, tree: ast.Module, source: str, path: str) -> None:
+    definitions = functions_of(tree) if origin.what == "function" else classes_of(tree)
+    if not any(node.name == origin.name and origin.line in (None, _first_line(node)) for node in definitions):
+        name = origin.name
         reason = f"the file has changed since it was imported, {name!r} no longer stands here; restart the application"
-        raise refusal(reason, source, path, line)
+        raise refusal(reason, source, path, origin.line)
 
 
-def _first_line(node: Function) -> int:
+def _first_line(node: Definition) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .bindings import bindings_of, bound_name
 from .calls import Calls, calls_of
 from .flow import reads_from_before
-from .imports import can_import, guarded_imports, is_main_guard, is_type_checking, modules_of, why_not
+from .imports import Imports, guarded_imports, is_main_guard, is_type_checking
 from .names import Names, names_of
 
 __all__ = ["Blocked", "Unit", "units_of"]
@@ -56,35 +56,30 @@ class Unit:
         """Whether this is a `def` or a `class`."""
         return isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether the sandbox is known to have all that this imports."""
-        return all(map(can_import, modules_of(self.node)))
 
-
-def units_of(tree: ast.Module) -> list[Unit]:
+def units_of(tree: ast.Module, imports: Imports) -> list[Unit]:
     """The units of a module, in the order of the source; a `__main__` block is none, as no sandbox runs it."""
     units: list[Unit] = []
     for index, node in enumerate(tree.body):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            units.extend(_import_units(node))
+            units.extend(_import_units(node, imports))
         elif index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             units.append(Unit(node, binds={"__doc__"}))
         elif not is_main_guard(node):
-            units.append(_unit_of(node))
+            units.append(_unit_of(node, imports))
     return units
 
 
-def _import_units(node: ast.Import | ast.ImportFrom) -> Iterator[Unit]:
+def _import_units(node: ast.Import | ast.ImportFrom, imports: Imports) -> Iterator[Unit]:
     for alias in node.names:
         name = bound_name(alias)
-        why = why_not(node, alias)
+        why = imports.why_not(node, alias)
         yield Unit(node, alias, {name} - {"*"}, {name: Blocked(node, why)} if why else {})
 
 
-def _unit_of(node: ast.stmt) -> Unit:
+def _unit_of(node: ast.stmt, imports: Imports) -> Unit:
     found = bindings_of(node)
-    blocked = {name: why for name, why in _blocked_in(node).items() if name not in found.bound}
+    blocked = {name: why for name, why in _blocked_in(node, imports).items() if name not in found.bound}
     return Unit(node, None, found.bound | found.imported, blocked, _names_in(node), calls_of(node))
 
 
@@ -96,12 +91,12 @@ def _names_in(node: ast.stmt) -> Names:
     return names
 
 
-def _blocked_in(node: ast.stmt) -> dict[str, Blocked]:
+def _blocked_in(node: ast.stmt, imports: Imports) -> dict[str, Blocked]:
     blocked: dict[str, Blocked] = {}
     provided: set[str] = set()
     for found, guarded in guarded_imports(node):
         for alias in found.names:
-            why = None if guarded else why_not(found, alias)
+            why = None if guarded else imports.why_not(found, alias)
             if why:
                 blocked[bound_name(alias)] = Blocked(found, why)
             else:

@@ -39,9 +39,14 @@ async def check_engine(make_engine: MakeEngine) -> None:
 class _Opened:
     """A sandbox with its history, and requests in short."""
 
-    def __init__(self, engine: Engine, **limits: int) -> None:
+    def __init__(self, engine: Engine, **limits: Any) -> None:
         self.engine = engine
-        plenty = {"fuel": 10**10, "ram": max(engine.min_ram, 64 << 20), "max_output": 1 << 20, "max_message": 1 << 20}
+        plenty: dict[str, Any] = {
+            "fuel": 10**10,
+            "ram": max(engine.min_ram, 64 << 20),
+            "max_output": 1 << 20,
+            "max_message": 1 << 20,
+        }
         self.heard = RecordingListener()
         self.sandbox: Sandbox = engine.open(Limits(**{**plenty, **limits}), self.heard)
         self._is_loaded = False

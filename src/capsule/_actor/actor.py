@@ -1,0 +1,397 @@
+"""An actor: one mailbox, one sandbox, one message at a time, and what becomes of it when the sandbox is gone.
+
+One task of the runtime's drives it from its spawn to its end. Whatever happens to that task, each letter is settled
+once, what the actor started ends with it, and its sandbox is gone before it counts as stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable
+
+import anyio
+
+from .._values import Ended, ErrorType, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
+from ..errors import ActorStopped
+from .bonds import pass_on
+from .call import Call
+from .children import Children
+from .delivery import Delivery, NotCreated
+from .family import Family
+from .grants import Grants
+from .letter import Letter
+from .mailbox import Mailbox
+from .ref import ActorRef
+from .sandbox import OpenSandbox
+from .states import ActorState, Lifecycle
+from .subject import Subject
+from .supervision import Supervisor
+from .tally import Tally
+from .world import World
+
+log = logging.getLogger("capsule")
+
+
+class Actor:
+    """The runtime's side of an actor. Users hold an ActorRef."""
+
+    def __init__(
+        self,
+        world: World,
+        subject: Subject,
+        first: Call | None,
+        *,
+        grants: Grants,
+        family: Family,
+        name: str | None = None,
+        owner: Children | None = None,
+        depth: int = 0,
+        is_lasting: bool = True,
+    ) -> None:
+        """`first` is its first message, `owner` whoever started it from inside a sandbox; it is of the family then.
+        `is_lasting` is False for an actor that ends with its first message.
+        """
+        policy = subject.policy
+        self.world, self.subject, self.grants, self.family = world, subject, grants, family
+        self.name, self.owner, self.depth = name, owner, depth
+        self.number = world.registry.next_number()
+        self.label = name or subject.name
+        self.mailbox = Mailbox(self.label, policy.max_mailbox)
+        self.first = None if first is None else Letter(first)
+        self.children = Children(self.child_failed, self.number)
+        self.ended = anyio.Event()
+        self.end: Stopped | None = None
+        """How it ended, once it has."""
+        self.watchers: list[Callable[[Actor], None]] = []
+        """Called once when it has ended."""
+        self.links: set[Actor] = set()
+        self.is_lasting = is_lasting
+        self.is_last = not is_lasting
+        self.was_killed = self.has_escalated = False
+        self._lifecycle = Lifecycle()
+        self._creation = first if subject.keeps_state else None
+        self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
+        self._tally = Tally()
+        self._scope = anyio.CancelScope()
+        self._sandbox: OpenSandbox | None = None
+        self._working: tuple[Letter, Delivery] | None = None
+        self._child_failure: Failure | None = None
+        self._reason: str | None = None
+        self._has_failed = False
+        self._ref: weakref.ref[ActorRef] | None = None
+        if self.first is not None:
+            self.mailbox.put_nowait(self.first)
+
+    # For its owner and those who hold a ref. None of these waits, but for `ask`.
+
+    @property
+    def state(self) -> ActorState:
+        """Where it stands."""
+        return self._lifecycle.state
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether anybody could still ask it something."""
+        return self.name is not None or (self._ref is not None and self._ref() is not None)
+
+    def ref(self) -> ActorRef:
+        """The one ref to this actor."""
+        ref = self._ref() if self._ref is not None else None
+        if ref is None:
+            ref = ActorRef(self)
+            self._ref = weakref.ref(ref)
+        return ref
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, or is about to."""
+        return self._reason or ""
+
+    @property
+    def ended_normally(self) -> bool:
+        """Whether it neither failed nor was killed."""
+        return not (self._has_failed or self.was_killed)
+
+    def statistics(self) -> Statistics:
+        """What it has done and cost so far."""
+        return self._tally.statistics(len(self.mailbox))
+
+    async def ask(self, letter: Letter) -> Outcome:
+        """Put a letter in and wait for its outcome.
+
+        Raises ActorStopped if the actor ended before it came to it. Cancelling withdraws the letter, and if the actor
+        is at work on it, ends its sandbox before it returns.
+        """
+        try:
+            await self.mailbox.put(letter)
+        except ActorStopped:
+            raise
+        except BaseException:
+            await self._give_up(letter)
+            raise
+        return await self.wait_for(letter)
+
+    async def wait_for(self, letter: Letter) -> Outcome:
+        """Wait for the outcome of a letter that is in. Raises and is cancelled as `ask`."""
+        try:
+            outcome = await letter.wait()
+        except BaseException:
+            await self._give_up(letter)
+            raise
+        if outcome.error is not None and outcome.error.error_type == "stopped":
+            raise ActorStopped(self.label, outcome.error.message)
+        return outcome
+
+    async def _give_up(self, letter: Letter) -> None:
+        self.withdraw(letter)
+        if letter.is_taken:
+            with anyio.CancelScope(shield=True):
+                await letter.wait()
+
+    def withdraw(self, letter: Letter) -> None:
+        """The sender does not want it any more. Those behind it stay."""
+        letter.was_withdrawn = True
+        if self.mailbox.withdraw(letter):
+            self._refuse(letter, Failure(error_type="cancelled", message="the task was cancelled"))
+        elif letter.scope is not None:
+            letter.scope.cancel()
+
+    def stop_soon(self, reason: str) -> None:
+        """Take no more messages, handle those that are there, and end."""
+        if self.state not in ("stopping", "stopped"):
+            self._lifecycle.move("stopping")
+        self._reason = self._reason or reason
+        self.mailbox.close(self._reason)
+
+    def kill(self, reason: str, *, failed: bool = False) -> None:
+        """End now, in the middle of a message if there is one."""
+        if self.state == "stopped":
+            return
+        self._reason, self.was_killed = self._reason or reason, True
+        self._has_failed = self._has_failed or failed
+        self.mailbox.close(self._reason)
+        self._scope.cancel()
+
+    def child_failed(self, child: Actor, reason: str) -> None:
+        """One that it started has failed for good: as if its own sandbox were gone."""
+        message = f"{child.label}, which it had started, failed: {reason}"
+        self._child_failure = Failure(error_type="stopped", message=message)
+        if self._working is None:
+            self.mailbox.poke()
+            return
+        letter, delivery = self._working
+        delivery.why_cancelled = message
+        if letter.scope is not None:
+            letter.scope.cancel()
+
+    # A home for deliveries.
+
+    async def enter(self, delivery: Delivery) -> OpenSandbox:
+        """The live sandbox, made ready for `delivery` if there is none."""
+        is_creation = delivery.call is self._creation
+        return await self._open(is_creation=is_creation)
+
+    def may_retry(self, failure: Failure) -> bool:
+        """An instance that raised lives on with its state; all else may be tried again in a fresh sandbox."""
+        is_created = self._sandbox is not None and self._sandbox.is_created
+        if failure.error_type == "task_error" and self.subject.keeps_state and is_created:
+            return False
+        self._drop_sandbox()
+        return True
+
+    async def _open(self, *, is_creation: bool = False) -> OpenSandbox:
+        sandbox = self._sandbox
+        if sandbox is None or not sandbox.is_alive:
+            lane_of = self.owner.place if self.owner else None
+            sandbox = await OpenSandbox.open(self.world, self.subject.policy, self.family, lane_of)
+            self._sandbox, self.children.place = sandbox, sandbox.place
+        self._lifecycle.move("busy")
+        if self._creation is not None and not is_creation and not sandbox.is_created:
+            await self._create(sandbox, self._creation)
+        return sandbox
+
+    async def _create(self, sandbox: OpenSandbox, creation: Call) -> None:
+        """Run the constructor again, in a fresh sandbox. Raises NotCreated."""
+        outcome = await self._delivery(creation, None).run()
+        self._tally.cost(outcome)
+        if outcome.error is not None:
+            self._drop_sandbox()
+            raise NotCreated(outcome.error)
+        sandbox.is_created = True
+
+    def _drop_sandbox(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Live until stopped, killed, idle for too long, or failed for good."""
+        self.world.notify(
+            Spawned(
+                actor=self.number,
+                task_name=self.subject.name,
+                name=self.name,
+                parent=self.owner.number if self.owner else None,
+            )
+        )
+        try:
+            with self._scope:
+                await self._live()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end()
+
+    async def _live(self) -> None:
+        while True:
+            if self._child_failure is not None:
+                failure, self._child_failure = self._child_failure, None
+                self._drop_sandbox()
+                if not await self._recover(failure):
+                    return
+            letter = self.mailbox.take()
+            if letter is not None:
+                if not await self._handle(letter):
+                    return
+            elif self.mailbox.closed_because is not None or not await self._wait():
+                return
+
+    async def _wait(self) -> bool:
+        """Wait for a letter. False if none came in time."""
+        self._lifecycle.move("idle")
+        is_spent = not self.subject.keeps_state and self.name is None and self._tally.messages == 1
+        self.world.registry.mark_spent(self, is_spent and self.first is not None)
+        if is_spent and self.world.admission.waiting:
+            self.world.registry.free_one()
+        with anyio.move_on_after(self.subject.policy.idle_seconds) as waiting:
+            await self.mailbox.wait()
+        self.world.registry.mark_spent(self, is_spent=False)
+        if waiting.cancelled_caught and self.mailbox.is_empty:
+            self._reason = "it was idle for its idle_timeout"
+            return False
+        return True
+
+    async def _handle(self, letter: Letter) -> bool:
+        """Work on one letter. False if the actor ends with it."""
+        if letter.call is None:
+            self._begin_anew(letter)
+            return True
+        outcome = await self._deliver(letter, letter.call)
+        if not self.is_lasting:
+            self._reason = "its work was done"
+            return False
+        if letter.call is self._creation and outcome.error is not None:
+            self._fail(outcome.error, "its constructor failed: ")
+            return False
+        if self._sandbox is None or self._sandbox.is_alive or outcome.error is None:
+            return True
+        return await self._recover(outcome.error, is_fault=not letter.was_withdrawn)
+
+    async def _deliver(self, letter: Letter, call: Call) -> Outcome:
+        delivery = self._delivery(call, letter.caller)
+        self._working = (letter, delivery)
+        outcome: Outcome | None = None
+        began = time.monotonic()
+        try:
+            with anyio.CancelScope() as letter.scope:
+                outcome = await delivery.run()
+        finally:
+            letter.scope = self._working = None
+            outcome = outcome or delivery.cancelled()
+            if outcome.success and call is self._creation and self._sandbox is not None:
+                self._sandbox.is_created = True
+            self._tally.count(outcome, time.monotonic() - began)
+            letter.settle(outcome)
+        return outcome
+
+    def _delivery(self, call: Call, caller: Delivery | None) -> Delivery:
+        return Delivery(
+            self.world,
+            call,
+            self,
+            family=self.family,
+            grants=self.grants,
+            caller=caller,
+            depth=self.depth,
+            actor=self,
+        )
+
+    def _begin_anew(self, letter: Letter) -> None:
+        self._drop_sandbox()
+        letter.settle(Outcome(success=True, execution=Execution(task_name=self.subject.name)))
+
+    async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
+        """Decide what becomes of the actor, whose sandbox is gone. False if it ends."""
+        while True:
+            decision = self._supervisor.decide(time.monotonic()) if is_fault else "restart"
+            if decision != "restart":
+                self._fail(failure, "", escalates=decision == "escalate")
+                return False
+            self._lifecycle.move("restarting")
+            self._tally.restarts += 1
+            restarted = Restarted(
+                actor=self.number, task_name=self.subject.name, error=failure, restart=self._tally.restarts
+            )
+            self.world.notify(restarted)
+            await self.children.end_all("the actor that started it began anew")
+            if self._creation is None or self.mailbox.closed_because is not None:
+                return True  # a sandbox is opened when there is a message for it
+            try:
+                await self._open()
+            except NotCreated as failed:
+                failure, is_fault = failed.failure, True
+            else:
+                return True
+
+    def _fail(self, failure: Failure, why: str, *, escalates: bool | None = None) -> None:
+        text = f"{failure.exception or failure.error_type}: {failure.message}"
+        self._reason, self._has_failed = why + text, True
+        self.has_escalated = self.subject.policy.on_failure == "escalate" if escalates is None else escalates
+
+    async def _end(self) -> None:
+        reason = self._reason = self._reason or "the runtime was left"
+        self._lifecycle.move("stopping")
+        self.mailbox.close(reason)
+        await self.children.end_all("the actor that started it ended")
+        if self._sandbox is not None:
+            self._sandbox.close()
+            await self._sandbox.closed.wait()
+        for letter in self.mailbox.drain():
+            # The call that it was spawned with was not sent to an actor that stopped: it was cancelled.
+            kind: ErrorType = "cancelled" if letter is self.first else "stopped"
+            self._refuse(letter, Failure(error_type=kind, message=reason))
+        self.world.registry.remove(self)
+        if self.owner is not None:
+            self.owner.discard(self)
+            self.family.leave(self.subject.policy.ram_bytes)
+        self._lifecycle.move("stopped")
+        self.end = Stopped(
+            actor=self.number,
+            task_name=self.subject.name,
+            name=self.name,
+            reason=reason,
+            failed=self._has_failed,
+            statistics=self.statistics(),
+        )
+        self.ended.set()
+        self.world.notify(self.end)
+        self._tell_others(reason)
+
+    def _tell_others(self, reason: str) -> None:
+        for watcher in self.watchers:
+            watcher(self)
+        pass_on(self)
+        if self.has_escalated and self.owner is not None:
+            self.owner.on_failure(self, reason)
+        elif self.has_escalated and not self.watchers:
+            log.warning("the actor %s failed for good: %s", self.label, reason)
+
+    def _refuse(self, letter: Letter, failure: Failure) -> None:
+        """Settle a letter that was never worked on."""
+        name = letter.call.name if letter.call else self.subject.name
+        outcome = Outcome(success=False, error=failure, execution=Execution(task_name=name))
+        self._tally.failed += 1
+        self.world.notify(Ended(number=next(self.world.numbers), task_name=name, outcome=outcome))
+        letter.settle(outcome)

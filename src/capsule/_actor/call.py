@@ -1,0 +1,32 @@
+"""What is said to a guest: one call of a task or a method, or one piece of code."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .._values import Program
+from ..policy import Policy
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call, ready to be sent as often as it takes."""
+
+    program: Program
+    name: str
+    """What events and outcomes call it: "word_count", "Notes.add"."""
+
+    policy: Policy
+    body: str
+    """The request as a JSON object, without the program."""
+
+    def request(self, *, with_program: bool) -> str:
+        """The JSON text for the guest. A fresh sandbox needs the program too."""
+        if not with_program:
+            return self.body
+        program = self.program
+        loaded: dict[str, object] = {"path": program.path, "source": program.source}
+        if program.package:
+            loaded["package"] = program.package
+        if program.modules:
+            loaded["modules"] = program.modules
+        return f'{{"program":{msgspec.json.encode(loaded).decode()},{self.body[1:]}'

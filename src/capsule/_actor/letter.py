@@ -1,0 +1,40 @@
+"""A message on its way to an actor, and the one outcome that it gets."""
+
+from __future__ import annotations
+
+import anyio
+
+from .._values import Outcome
+from .call import Call
+from .delivery import Delivery
+
+
+class Letter:
+    """One message to one actor. `call` is None for a request to begin anew with fresh state."""
+
+    __slots__ = ("_answered", "call", "caller", "is_taken", "outcome", "scope", "was_withdrawn")
+
+    def __init__(self, call: Call | None, caller: Delivery | None = None) -> None:
+        self.call, self.caller = call, caller
+        self.outcome: Outcome | None = None
+        self.scope: anyio.CancelScope | None = None
+        """Around its delivery, while the actor is at work on it."""
+        self.is_taken = False
+        self.was_withdrawn = False
+        self._answered: anyio.Event | None = None
+
+    def settle(self, outcome: Outcome) -> None:
+        """The outcome is there. Only the first holds."""
+        if self.outcome is None:
+            self.outcome = outcome
+            if self._answered is not None:
+                self._answered.set()
+
+    async def wait(self) -> Outcome:
+        """Wait for the outcome."""
+        if self.outcome is None:
+            if self._answered is None:
+                self._answered = anyio.Event()
+            await self._answered.wait()
+        assert self.outcome is not None
+        return self.outcome

@@ -1,0 +1,123 @@
+"""The messages of one actor: a bounded queue, and in front of it those who wait for room.
+
+Order is kept for each sender and for all of them: whoever came first is served first. Every letter that goes in comes
+out once: taken by the actor, withdrawn by its sender, or handed back when the mailbox closes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ..errors import ActorStopped, MailboxFull
+
+if TYPE_CHECKING:
+    from .letter import Letter
+
+
+class Mailbox:
+    """Holds letters until the actor takes them. `label` names the actor in errors."""
+
+    def __init__(self, label: str, size: int) -> None:
+        self._label, self._size = label, size
+        self._letters: OrderedDict[Letter, None] = OrderedDict()
+        self._senders: OrderedDict[Letter, anyio.Event] = OrderedDict()
+        self._arrival: anyio.Event | None = None  # set when there is something to do for an actor that waits
+        self.closed_because: str | None = None
+        """Why nothing more comes in, once it is closed."""
+
+    def __len__(self) -> int:
+        """Letters that wait, and those that wait for room."""
+        return len(self._letters) + len(self._senders)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the actor would have to wait."""
+        return not self._letters
+
+    async def put(self, letter: Letter) -> None:
+        """Put a letter in, after waiting for room.
+
+        Raises ActorStopped if the mailbox is closed, or closes meanwhile. Cancelling leaves nothing behind.
+        """
+        if self.try_put(letter):
+            return
+        room = self._senders[letter] = anyio.Event()
+        try:
+            await room.wait()
+        except BaseException:
+            if self._senders.pop(letter, None) is None:
+                self._letters.pop(letter, None)  # room came in the moment of the cancellation
+                self._admit()
+            raise
+        if self.closed_because is not None and letter not in self._letters and not letter.is_taken:
+            raise ActorStopped(self._label, self.closed_because)
+
+    def put_nowait(self, letter: Letter) -> None:
+        """Put a letter in now. Raises MailboxFull if there is no room, and ActorStopped."""
+        if not self.try_put(letter):
+            raise MailboxFull(self._label, len(self))
+
+    def try_put(self, letter: Letter) -> bool:
+        """Whether there was room. Raises ActorStopped if the mailbox is closed."""
+        if self.closed_because is not None:
+            raise ActorStopped(self._label, self.closed_because)
+        if self._senders or len(self._letters) >= self._size:
+            return False
+        self._letters[letter] = None
+        self.poke()
+        return True
+
+    def withdraw(self, letter: Letter) -> bool:
+        """Take a letter back. False if it is not here any more."""
+        if letter not in self._letters:
+            return False
+        del self._letters[letter]
+        self._admit()
+        return True
+
+    def take(self) -> Letter | None:
+        """The next letter for the actor, or None."""
+        if not self._letters:
+            return None
+        letter, _ = self._letters.popitem(last=False)
+        letter.is_taken = True
+        self._admit()
+        return letter
+
+    async def wait(self) -> None:
+        """Wait until there is a letter, or until somebody pokes. Only the actor does so."""
+        self._arrival = anyio.Event()
+        try:
+            await self._arrival.wait()
+        finally:
+            self._arrival = None
+
+    def poke(self) -> None:
+        """Make the actor look around."""
+        if self._arrival is not None:
+            self._arrival.set()
+
+    def close(self, because: str) -> None:
+        """Let nothing more in; the first reason holds. Those who wait for room are refused, what is in stays in."""
+        if self.closed_because is None:
+            self.closed_because = because
+        senders, self._senders = self._senders, OrderedDict()
+        for room in senders.values():
+            room.set()
+        self.poke()
+
+    def drain(self) -> list[Letter]:
+        """Take everything out, in order."""
+        letters, self._letters = list(self._letters), OrderedDict()
+        return letters
+
+    def _admit(self) -> None:
+        while self._senders and len(self._letters) < self._size:
+            letter, room = self._senders.popitem(last=False)
+            self._letters[letter] = None
+            room.set()
+        if self._letters:
+            self.poke()

@@ -1,0 +1,125 @@
+"""Sessions: an actor whose messages are code, as agents and notebooks write it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from .._values import Evaluation, Outcome, Stopped, Variable
+from ..errors import ActorStopped, InvalidArguments
+from .actor import Actor
+from .letter import Letter
+from .ref import GRACE, ActorRef
+
+_LOST = frozenset({"timeout", "fuel_exhausted", "stack_overflow", "trap", "denied", "cancelled", "internal_error"})
+"""Errors after which the sandbox is gone. "memory_exhausted" can be either."""
+
+
+class _Value(msgspec.Struct):
+    value: Any = None
+    repr: str = ""
+
+
+class Session:
+    """A live sandbox for code that comes in pieces; names last from one to the next.
+
+    Made by `runtime.session()`, which owns it; `async with` stops it at the end of the block. Several runs at once
+    are done one after another, in order.
+    """
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor, self._ref = actor, actor.ref()
+
+    @property
+    def ref(self) -> ActorRef:
+        """The actor behind it: its state, statistics, links and end."""
+        return self._ref
+
+    async def run(self, code: str) -> Evaluation:
+        """Run `code`: the value of its last expression, what it printed, or its error with the line.
+
+        `await` may stand at the top of it. Never raises for a fault of the code. Each run has the whole policy: its
+        fuel, its timeout. One that uses them up costs the sandbox, and `names_lost` says so. Raises InvalidArguments
+        for what is no text, ActorStopped for a session that has ended. Cancelling ends the sandbox, if the code had
+        begun, and the session goes on in a fresh one.
+        """
+        if not isinstance(code, str):
+            raise InvalidArguments(f"code is text, not {type(code).__name__}")
+        restarts = self._actor.statistics().restarts
+        outcome = await self._ask("run", [code])
+        return evaluation_of(outcome, names_lost=self._actor.statistics().restarts > restarts or _is_lost(outcome))
+
+    async def variables(self) -> dict[str, Variable]:
+        """The names that the code has made, each with its type and a short text. Raises TaskFailed if the sandbox
+        does not answer, which costs it.
+        """
+        found = (await self._ask("variables", [])).unwrap()
+        try:
+            return msgspec.convert(found, dict[str, Variable])
+        except msgspec.ValidationError:  # the code inside has changed what answers; that is its own business
+            return {}
+
+    async def reset(self) -> None:
+        """Go on in a fresh sandbox, when the runs before this one are done."""
+        await self._actor.ask(Letter(None))
+
+    async def stop(self, *, grace: float | str | None = GRACE) -> None:
+        """End it, as ActorRef.stop."""
+        await self._ref.stop(grace=grace)
+
+    def kill(self) -> None:
+        """End it now, in the middle of a run if there is one."""
+        self._ref.kill()
+
+    async def wait_stopped(self) -> Stopped:
+        """Wait until it has ended; the answer says why."""
+        return await self._ref.wait_stopped()
+
+    async def _ask(self, what: str, args: list[str]) -> Outcome:
+        actor = self._actor
+        if actor.mailbox.closed_because is not None:
+            raise ActorStopped(actor.label, actor.mailbox.closed_because)
+        return await actor.ask(Letter(actor.subject.call(what, args, {}, actor.grants)))
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """`await runtime.session()` works too, as for `spawn`."""
+        return self
+        yield
+
+    async def __aenter__(self) -> Self:
+        await self._ref.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._ref.__aexit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return f"<session {self._ref.state}>"
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return outcome.error is not None and outcome.error.error_type in _LOST
+
+
+def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
+    found = _Value()
+    if outcome.success:
+        try:
+            found = msgspec.convert(outcome.result, _Value)
+        except msgspec.ValidationError:  # as above
+            found = _Value(outcome.result)
+    return Evaluation(
+        execution=outcome.execution,
+        value=found.value,
+        repr=found.repr,
+        stdout=outcome.stdout,
+        stderr=outcome.stderr,
+        output_truncated=outcome.output_truncated,
+        error=outcome.error,
+        names_lost=names_lost,
+    )

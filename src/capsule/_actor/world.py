@@ -1,0 +1,40 @@
+"""What all actors and messages of one runtime share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from anyio.abc import TaskGroup
+
+from .._values import Event, TaskSpec
+from ..abc import Capability, Engine
+from .admission import Admission
+from .switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from .registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Made by the runtime when it opens; `tasks` owns every actor."""
+
+    engine: Engine
+    tasks: TaskGroup
+    switchboard: Switchboard
+    admission: Admission
+    registry: Registry
+    capabilities: Mapping[str, Capability]
+    notify: Callable[[Event], None]
+    to_json: Callable[[Any, str, Callable[[Any], Any]], str]
+    """A value as JSON text: the value, what to call it in errors, and what to write for that which is no JSON.
+    Raises InvalidArguments."""
+
+    check_arguments: Callable[[TaskSpec, Sequence[Any], Mapping[str, Any]], None]
+    """Raises InvalidArguments if a task or method cannot be called like this."""
+
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Of messages."""

@@ -1,0 +1,273 @@
+"""Tools: named functions of the application that a guest may call, and the capability "tool" that calls them."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import MethodType
+from typing import Any, NoReturn
+
+import anyio
+import msgspec
+
+from ..abc import CallContext, Capability
+from ..errors import Denied, InvalidArguments, InvalidPolicy, InvalidTool, ToolError
+from ..policy import parse_duration
+from .tool_errors import cause_of, told
+from .tool_shape import Shape, WrongAnswer
+from .tool_threads import StartSoon, Threads
+
+__all__ = ["Tool", "Tools", "make_tool_capability"]
+
+log = logging.getLogger("capsule")
+
+_MOST_NAME = 60  # characters of a name that a guest made up
+
+
+class Tool:
+    """A function that guests may call by name, with limits of its own. Does not change once made.
+
+    `name` is what it is called inside (default: the function's name). `timeout` is the wall time of one call, in
+    seconds or as "5s" (default: none of its own). `max_calls` is how many calls one message and all of its sub-tasks
+    may make together (default: any number).
+
+    An async function is awaited on the event loop, and cancelled when its caller ends or its time is up. A plain one
+    runs in a worker thread, which cannot be stopped: its caller is answered at once, the thread goes on and counts
+    among the 40 that the runtime has for tools, and leaving the runtime waits for it.
+
+    Arguments become the types that the hints say, as strictly as msgspec decodes JSON, and what the function answers
+    is cut to the shape of its hint. Without a hint, any JSON will do. A ToolError that it raises arrives inside with
+    its text; of any other exception only the message does, without paths of this machine.
+
+    Raises InvalidTool for what no guest could call: no usable name, a hint that JSON cannot become, a generator, a
+    class. Raises InvalidPolicy for a `timeout` or `max_calls` that does not parse.
+    """
+
+    __slots__ = ("_function", "_is_async", "_max_calls", "_name", "_shape", "_timeout", "_timeout_text")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        timeout: float | str | None = None,
+        max_calls: int | None = None,
+    ) -> None:
+        self._name = _check_name(function, name)
+        _check_kind(function, self._name)
+        self._function = function
+        self._timeout = None if timeout is None else parse_duration(timeout, f"timeout of the tool {self._name!r}")
+        self._timeout_text = timeout.strip() if isinstance(timeout, str) else f"{self._timeout}s"
+        self._max_calls = _check_count(max_calls, self._name)
+        self._is_async = _is_async(function)
+        self._shape = Shape(self._name, function)
+
+    @property
+    def name(self) -> str:
+        """What guests call it by."""
+        return self._name
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function behind it."""
+        return self._function
+
+    @property
+    def timeout(self) -> float | None:
+        """Wall time of one call in seconds; None: no limit of its own."""
+        return self._timeout
+
+    @property
+    def max_calls(self) -> int | None:
+        """Calls that one message and all of its sub-tasks may make; None: any number."""
+        return self._max_calls
+
+    @property
+    def signature(self) -> str:
+        """How a guest reads it, such as `search(query: str, limit: int = 10) -> list[str]`."""
+        return self._shape.text
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function here and now, without a guest: no conversion, no limit."""
+        return self._function(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Tool)
+            and _is_same(self._function, other._function)
+            and (self._name, self._timeout, self._max_calls) == (other._name, other._timeout, other._max_calls)
+        )
+
+    def __hash__(self) -> int:
+        return hash((Tool, self._name, self._timeout, self._max_calls))
+
+    def __repr__(self) -> str:
+        return f"<tool {self.signature}>"
+
+    # For the capability.
+
+    def bind(self, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], Any]:
+        """The function with a guest's arguments in it. Raises InvalidArguments for a call that does not fit.
+
+        Raises ToolError if the program's own types failed over them.
+        """
+        try:
+            given, named = self._shape.bind(args, kwargs)
+        except (InvalidArguments, RecursionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the program's own types may raise anything
+            raise self._seen_inside(error) from None
+        return partial(self._function, *given, **named)
+
+    async def run(self, work: Callable[[], Any], threads: Threads) -> Any:
+        """Run what `bind` answered, within the tool's timeout, and answer JSON values.
+
+        Raises ToolError for whatever goes wrong; the host's log has the whole of it. Cancelling ends an async function
+        and leaves the thread of a plain one to `threads`.
+        """
+        with anyio.move_on_after(self._timeout) as scope:
+            try:
+                value = work() if self._is_async else await threads.run(self._name, work)
+                if inspect.isawaitable(value):
+                    value = await value
+                return self._shape.check_answer(value)
+            except WrongAnswer:
+                log.exception("the tool %r answered what it does not declare", self._name)
+                raise ToolError(f"the tool {self._name!r} failed") from None
+            except Exception as error:  # noqa: BLE001 - and so may the tool
+                raise self._seen_inside(error) from None
+        assert scope.cancelled_caught
+        raise ToolError(f"the tool {self._name!r} took longer than its timeout of {self._timeout_text}")
+
+    def _seen_inside(self, error: Exception) -> ToolError:
+        seen = told(error)
+        if not isinstance(cause_of(error), ToolError):
+            log.warning("the tool %r failed", self._name, exc_info=error)
+        return seen
+
+
+class Tools:
+    """Tools by name. Does not change; iterating goes through the tools in the order in which they were given."""
+
+    __slots__ = ("_by_name",)
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        """Raises InvalidTool if two of `tools` have one name and are not the same function with the same limits."""
+        self._by_name: dict[str, Tool] = {}
+        for tool in tools:
+            if self._by_name.setdefault(tool.name, tool) != tool:
+                raise InvalidTool(f"two tools are named {tool.name!r}; give one of them another: Tool(..., name=...)")
+
+    @classmethod
+    def of(cls, functions: Iterable[Callable[..., Any] | Tool]) -> Tools:
+        """The tools of `functions`; one that is no Tool yet becomes one without limits. Raises InvalidTool."""
+        if callable(functions) or not isinstance(functions, Iterable):
+            raise InvalidTool("tools are given as a list of functions: tools=[search]")
+        return cls(function if isinstance(function, Tool) else Tool(function) for function in functions)
+
+    def merged(self, other: Tools) -> Tools:
+        """These and `other`. Raises InvalidTool if two of one name are not the same."""
+        return Tools([*self, *other])
+
+    def get(self, name: str) -> Tool | None:
+        """The tool called `name`, or None."""
+        return self._by_name.get(name)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"<tools {', '.join(self._by_name) or 'none'}>"
+
+
+class _Call(msgspec.Struct, forbid_unknown_fields=True):
+    tool: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def make_tool_capability(
+    tools_of: Callable[[CallContext], Tools], count: Callable[[CallContext], dict[str, int]], start_soon: StartSoon
+) -> Capability:
+    """The capability on top of `tools_of`, which says what a caller may call.
+
+    `count` answers the calls by tool that the caller's family has made; the capability adds to it, once for each
+    call that fits its signature. `start_soon` is that of a task group which outlives every caller: it owns the
+    threads. The capability raises Denied, InvalidArguments and ToolError; cancelling ends the call as Tool says.
+    """
+    threads = Threads(start_soon)
+
+    async def call_tool(context: CallContext, payload: Any) -> Any:
+        call = msgspec.convert(payload, _Call)
+        tool = tools_of(context).get(call.tool)
+        if tool is None:
+            _refuse_unknown(call.tool)
+        work = tool.bind(call.args, call.kwargs)
+        _count(tool, count(context))
+        return await tool.run(work, threads)
+
+    return call_tool
+
+
+def _refuse_unknown(name: str) -> NoReturn:
+    is_name = name.isidentifier() and len(name) <= _MOST_NAME
+    raise Denied(f"calling the tool {name[:_MOST_NAME]!r}", f"tools=[{name if is_name else '...'}]")
+
+
+def _count(tool: Tool, made: dict[str, int]) -> None:
+    calls = made.get(tool.name, 0) + 1
+    if tool.max_calls is not None and calls > tool.max_calls:
+        times = "once" if tool.max_calls == 1 else f"{tool.max_calls} times"
+        raise Denied(f"calling the tool {tool.name!r} more than {times}", f"Tool(..., max_calls={calls})")
+    made[tool.name] = calls
+
+
+# What can be a tool.
+
+
+def _check_name(function: Any, name: str | None) -> str:
+    if not callable(function):
+        raise InvalidTool(f"a tool is a function, not {type(function).__name__}")
+    if name is None:
+        inner = function
+        while isinstance(inner, partial):
+            inner = inner.func
+        name = getattr(inner, "__name__", None)
+        if name is None or name == "<lambda>":
+            raise InvalidTool("a function without a name needs one to become a tool: Tool(..., name=...)")
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        raise InvalidTool(f"{name!r} cannot be the name of a tool: an identifier without a leading underscore can")
+    return name
+
+
+def _check_kind(function: Any, name: str) -> None:
+    if isinstance(function, Tool):
+        raise InvalidTool(f"{name!r} is a Tool already; make another from its function: Tool(tool.function, ...)")
+    if inspect.isclass(function):
+        raise InvalidTool(f"the tool {name!r} is a class; give a function that answers JSON values")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidTool(f"the tool {name!r} is a generator; an answer comes as a whole, such as a list")
+    answer = getattr(type(function).__call__, "__annotations__", {}).get("return")
+    if answer in {"NoReturn", "Never"} or answer is NoReturn:
+        raise InvalidTool(f"the tool {name!r}, a {type(function).__name__}, cannot be called in the application")
+
+
+def _check_count(max_calls: Any, name: str) -> int | None:
+    if max_calls is None or (isinstance(max_calls, int) and not isinstance(max_calls, bool) and max_calls > 0):
+        return max_calls
+    raise InvalidPolicy(f"max_calls of the tool {name!r}: {max_calls!r} is not a whole number above zero")
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two callables are one object; each access makes a bound method anew, so those are compared."""
+    return one is other or (isinstance(one, MethodType) and isinstance(other, MethodType) and one == other)

@@ -1,0 +1,69 @@
+"""The application's modules that came along with the program, importable by their names.
+
+They are asked for before the library, as a file of the application may hide a module of the library; what the
+sandbox has loaded already, `capsule` and `main` among it, cannot be hidden.
+"""
+
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+
+
+class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds and loads the modules of one program."""
+
+    def __init__(self):
+        self.modules = {}
+        self.main_is = ""  # the module's name that the program itself has in the application, if a module imports it
+        self.main = None
+
+    def ship(self, modules, main, source):
+        """Make `modules` importable instead of those before. One with the text of `main` is `main` itself."""
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        self.modules, self.main_is, self.main = {}, "", main
+        for module in modules:
+            self._add(module, source)
+        if self.modules and self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def _add(self, module, source):
+        name = module["name"]
+        if name == "main":
+            return  # the program is called so already
+        if name in sys.modules:
+            raise ImportError(f"the application's module {name!r} would hide one that the sandbox has; rename it")
+        self.modules[name] = module
+        if (module["path"], module["source"]) == (self.main.__file__, source):
+            self.main_is = name
+            sys.modules[name] = self.main
+            if module["is_package"]:
+                self.main.__path__ = []
+
+    def find_spec(self, name, path=None, target=None):
+        found = self.modules.get(name)
+        if found is None:
+            return None
+        spec = importlib.machinery.ModuleSpec(name, self, origin=found["path"], is_package=found["is_package"])
+        spec.has_location = True
+        return spec
+
+    def create_module(self, spec):
+        module = types.ModuleType(spec.name)
+        package, _, last = self.main_is.rpartition(".")
+        if package == spec.name:  # nothing will load the program again and bind it here
+            setattr(module, last, self.main)
+        return module
+
+    def is_package(self, name):
+        return self.modules[name]["is_package"]
+
+    def get_source(self, name):
+        return self.modules[name]["source"]
+
+    def get_code(self, name):
+        return compile(self.get_source(name), self.modules[name]["path"], "exec", dont_inherit=True)
+
+
+shipped = Shipped()

@@ -1,0 +1,104 @@
+"""Programs of several modules in the real guest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+from guest.applications import SHIPPED, Applications, applications, main_of  # noqa: F401 - a fixture
+
+import capsule
+from capsule._engine.engine import WasmEngine
+from capsule._guest.slicing import slice_of
+from capsule._values import Module, Program
+from capsule.abc import Limits
+from capsule.testing.listener import RecordingListener
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+async def engine(guest):
+    async with WasmEngine(Path(guest.file), min_ram=guest.min_ram) as opened:
+        yield opened
+
+
+@pytest.fixture
+def _quiet_capsule(monkeypatch):
+    """A `capsule` whose names may be used at module level."""
+    for name in ("task", "Runtime"):
+        monkeypatch.setattr(capsule, name, lambda thing=None, /, **settings: thing, raising=False)
+
+
+def request_of(program: Program, function: str) -> str:
+    about = {"path": program.path, "source": program.source, "package": program.package}
+    about["modules"] = msgspec.to_builtins(program.modules)
+    return json.dumps({"program": about, "function": function, "call": [[], {}]})
+
+
+async def answers(engine: WasmEngine, *requests: str) -> list[dict]:
+    """What one sandbox says to each of `requests`."""
+    limits = Limits(fuel=10**10, ram=128 << 20, max_output=1 << 20, max_message=1 << 20)
+    sandbox = engine.open(limits, RecordingListener())
+    with anyio.fail_after(20):
+        replies = [await sandbox.call(request, timeout=10, is_last=False) for request in requests]
+    sandbox.close()
+    return [json.loads(reply.reply) for reply in replies]
+
+
+@pytest.mark.parametrize(("files", "modules", "value"), SHIPPED.values(), ids=SHIPPED)
+async def test_a_slice_with_its_modules_runs(engine, applications: Applications, _quiet_capsule, files, modules, value):
+    """In the sandbox, the function gives the value that it gives in its application."""
+    program = slice_of(applications.load(files, main_of(files)).f)
+    (answer,) = await answers(engine, request_of(program, "f"))
+    assert answer.get("ok", answer) == value
+
+
+async def test_a_traceback_shows_the_lines_of_a_module(engine, applications: Applications):
+    """File, line and text of a sibling are those of the application, and nothing of capsule's is shown."""
+    files = {
+        "pack/__init__.py": "",
+        "pack/app.py": "from .helpers import fail\ndef f():\n  return fail()",
+        "pack/helpers.py": "REST = 1\n\ndef fail():\n  raise ValueError('no')  # here",
+    }
+    program = slice_of(applications.load(files, "pack.app").f)
+    (answer,) = await answers(engine, request_of(program, "f"))
+    assert answer["error"]["traceback"] == (
+        "Traceback (most recent call last):\n"
+        '  File "pack/app.py", line 3, in f\n    return fail()\n'
+        '  File "pack/helpers.py", line 4, in fail\n    raise ValueError(\'no\')  # here\n'
+        "ValueError: no\n"
+    )
+
+
+async def test_an_error_while_a_module_loads_shows_its_own_lines(engine, applications: Applications):
+    """Of the import system, nothing is shown."""
+    module = applications.load({"app.py": "def f():\n  import late\n  return late.X", "late.py": "X = 1 / 0"})
+    (answer,) = await answers(engine, request_of(slice_of(module.f), "f"))
+    assert "importlib" not in answer["error"]["traceback"]
+    assert 'File "late.py", line 1, in <module>' in answer["error"]["traceback"]
+
+
+async def test_a_second_program_finds_none_of_the_modules_before(engine):
+    """Each program of a sandbox brings its own modules."""
+    first, second = (
+        Program(path="a.py", source="import other\ndef f(): return other.X", modules=modules)
+        for modules in ((Module(name="other", path="other.py", source="X = 1"),), ())
+    )
+    one, two = await answers(engine, request_of(first, "f"), request_of(second, "f"))
+    assert one["ok"] == 1
+    assert "no module named 'other'" in two["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["capsule", "capsule_sdk", "json", "sys"])
+async def test_what_the_sandbox_has_is_not_hidden(engine, name):
+    """A module under a name that is loaded already is refused, not mistaken for the other."""
+    modules = (Module(name=name, path="other.py", source="X = 1"),)
+    (answer,) = await answers(engine, request_of(Program(path="a.py", source="def f(): ...", modules=modules), "f"))
+    assert f"{name!r} would hide one that the sandbox has" in answer["error"]["message"]
