@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._actor.ref import ActorRef as ActorRef
     from ._actor.session import Session as Session
     from ._actor.states import ActorState as ActorState
+    from ._host.tools import Tool as Tool
     from ._runtime import Runtime as Runtime
     from ._runtime import run as run
     from ._task import ActorClass as ActorClass
@@ -74,6 +75,7 @@ _HOMES = {
     "_actor.ref": ("ActorRef",),
     "_actor.session": ("Session",),
     "_actor.states": ("ActorState",),
+    "_host.tools": ("Tool",),
     "_runtime": ("Runtime", "run"),
     "_task": ("ActorClass", "Task", "actor", "task"),
     "_values": (

@@ -13,10 +13,10 @@ from typing import Any, Self
 from weakref import WeakSet
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ._actor.actor import Actor
 from ._actor.admission import Admission
-from ._actor.call import Call
 from ._actor.delivery import Delivery, FreshHome
 from ._actor.events import EventStream
 from ._actor.family import Family
@@ -31,6 +31,7 @@ from ._actor.world import World
 from ._guest.json_text import NotJSON, to_json
 from ._host.actors import make_actor_capabilities
 from ._host.tasks import make_task_capability
+from ._host.tools import Tool, Tools, make_tool_capability
 from ._setup import Progress, ensure_guest
 from ._source import Source
 from ._task import ActorClass, Task
@@ -50,12 +51,16 @@ Spawnable = Runnable | ActorClass
 """The same, or an actor class: one of this application, or of a file, "notes.py:Notes"."""
 
 
+Toolbox = Sequence[Tool | Callable[..., Any]]
+"""Functions that guests may call: plain and async ones, bound methods, and Tools, which have limits of their own."""
+
+
 class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
-    `policy` is what a task gets that declares nothing else, and `ceiling` what no task can exceed whatever it
-    declares. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either,
-    calls wait. `on_event` hears of every message on the event loop, printed text included. `progress` hears about
+    `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
+    declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
+    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every message on the event loop, printed text included. `progress` hears about
     work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces
     the real engine, for tests.
 
@@ -66,6 +71,7 @@ class Runtime:
     def __init__(
         self,
         *,
+        tools: Toolbox = (),
         policy: Policy | None = None,
         ceiling: Policy | None = None,
         max_sandboxes: int = 1000,
@@ -77,6 +83,8 @@ class Runtime:
         if max_sandboxes < 1:
             raise InvalidPolicy(f"max_sandboxes: {max_sandboxes!r} is not a whole number of 1 or more")
         self._policy, self._ceiling = policy or Policy(), ceiling
+        self._tools = Tools.of(tools)
+        self._tasks: TaskGroup | None = None
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
@@ -84,6 +92,7 @@ class Runtime:
         self._source = Source()
         self._capabilities = {
             "task": make_task_capability(self._call_from_guest, _max_depth),
+            "tool": make_tool_capability(_tools_of, _tool_calls_of, self._start_soon),
             **make_actor_capabilities(InsideActors(self._spawn_from_guest)),
         }
         self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
@@ -97,6 +106,7 @@ class Runtime:
             switchboard = Switchboard()
             stack.callback(switchboard.close)
             tasks.start_soon(switchboard.serve, tasks)
+            self._tasks = tasks
             registry = Registry()
             self._admission.on_shortage = registry.free_one
             self._world = World(
@@ -144,7 +154,9 @@ class Runtime:
         program, spec = self._source.resolve_task(task)
         return (await self._delivery(program, spec, args, kwargs).run()).unwrap()
 
-    async def spawn(self, what: Spawnable, /, *args: Any, name: str | None = None, **kwargs: Any) -> ActorRef:
+    async def spawn(
+        self, what: Spawnable, /, *args: Any, name: str | None = None, tools: Toolbox = (), **kwargs: Any
+    ) -> ActorRef:
         """Start an actor in a sandbox of its own and go on; the ref is how to talk to it.
 
         A task is called at once with the arguments, and the ref answers `await ref.outcome()`; afterwards it takes
@@ -153,16 +165,25 @@ class Runtime:
         ends when nobody holds its ref. A class is constructed with the arguments, and then takes messages until it is
         stopped: `await ref.method(...)`.
 
-        `name` is for `find`, and for events. The runtime owns the actor and ends it when the runtime is left. Raises
-        a UsageError if the call was wrong (InvalidProgram, InvalidArguments, InvalidPolicy, NameTaken), and
-        RuntimeClosed.
+        `name` is for `find`, and for events. `tools` are functions that it, its sub-tasks and the actors that it
+        starts may call beside the runtime's. The runtime owns the actor and ends it when the runtime is left. Raises
+        a UsageError if the call was wrong (InvalidProgram, InvalidArguments, InvalidPolicy, InvalidTool, NameTaken),
+        and RuntimeClosed.
         """
         world = self._opened()
         program, spec = self._source.resolve(what)
-        self._check_own_words(spec, name)
-        return self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name).ref()
+        _check_own_words(spec, {"name": name, "tools": tools})
+        granted = self._tools.merged(Tools.of(tools))
+        return self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name, tools=granted).ref()
 
-    def session(self, language: str = "python", *, policy: Policy | None = None, name: str | None = None) -> Session:
+    def session(
+        self,
+        language: str = "python",
+        *,
+        tools: Toolbox = (),
+        policy: Policy | None = None,
+        name: str | None = None,
+    ) -> Session:
         """A live sandbox for code that comes in pieces: `await session.run("x = 1")`, then `"x + 1"`.
 
         `policy` holds for each run (default: the runtime's), cut to the runtime's ceiling. The runtime owns the
@@ -172,19 +193,30 @@ class Runtime:
         world = self._opened()
         _check_language(language)
         subject = SessionSubject(self._session_policy(world, policy))
-        return Session(self._spawn(world, subject, (), {}, name=name))
+        granted = self._tools.merged(Tools.of(tools))
+        return Session(self._spawn(world, subject, (), {}, name=name, tools=granted))
 
-    async def eval(self, code: str, *, policy: Policy | None = None) -> Evaluation:
+    async def eval(
+        self, code: str, *, language: str = "python", tools: Toolbox = (), policy: Policy | None = None
+    ) -> Evaluation:
         """Run a piece of code in a fresh sandbox: the value of its last expression, its output, its error.
 
         As one run of a session. Cancelling ends the sandbox before it returns.
         """
         world = self._opened()
+        _check_language(language)
         if not isinstance(code, str):
             raise InvalidArguments(f"code is text, not {type(code).__name__}")
         subject = SessionSubject(self._session_policy(world, policy))
         grants = Grants(world)
-        delivery = self._deliver_fresh(world, subject.call("run", [code], {}, grants), grants, Family(subject.policy))
+        delivery = Delivery(
+            world,
+            subject.call("run", [code], {}, grants),
+            FreshHome(None),
+            family=Family(subject.policy),
+            grants=grants,
+            tools=self._tools.merged(Tools.of(tools)),
+        )
         return evaluation_of(await delivery.run(), names_lost=False)
 
     def actors(self) -> list[ActorRef]:
@@ -254,14 +286,6 @@ class Runtime:
             return ActorSubject(world, program, spec, policy)
         return TaskSubject(world, program, spec, policy)
 
-    def _check_own_words(self, spec: TaskSpec | ActorSpec, name: str | None) -> None:
-        parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
-        if name is not None and any(parameter.name == "name" for parameter in parameters):
-            raise InvalidArguments(
-                f"{spec.name} has a parameter 'name', and `name=` is what spawn calls the actor; "
-                "pass the argument by position"
-            )
-
     def _spawn(
         self,
         world: World,
@@ -272,6 +296,7 @@ class Runtime:
         name: str | None = None,
         is_lasting: bool = True,
         caller: Delivery | None = None,
+        tools: Tools | None = None,
     ) -> Actor:
         world.registry.sweep()
         world.registry.check_name(name)
@@ -290,6 +315,7 @@ class Runtime:
             owner=caller.children if caller else None,
             depth=caller.depth + 1 if caller else 0,
             is_lasting=is_lasting,
+            tools=tools or (caller.tools if caller else self._tools),
         )
         world.registry.add(actor)
         if caller is not None:
@@ -314,14 +340,16 @@ class Runtime:
         policy = self._policy_for(spec, world.engine)
         grants = Grants(world)
         call = task_call(world, program, spec, policy, args, kwargs, grants)
-        return self._deliver_fresh(world, call, grants, caller.family if caller else Family(policy), caller)
-
-    def _deliver_fresh(
-        self, world: World, call: Call, grants: Grants, family: Family, caller: Delivery | None = None
-    ) -> Delivery:
-        home = FreshHome(caller.children.place if caller else None)
-        depth = caller.depth + 1 if caller else 0
-        return Delivery(world, call, home, family=family, grants=grants, caller=caller, depth=depth)
+        return Delivery(
+            world,
+            call,
+            FreshHome(caller.children.place if caller else None),
+            family=caller.family if caller else Family(policy),
+            grants=grants,
+            caller=caller,
+            depth=caller.depth + 1 if caller else 0,
+            tools=caller.tools if caller else self._tools,
+        )
 
     def _policy_for(self, spec: TaskSpec | ActorSpec, engine: Engine) -> Policy:
         """The declared limits on top of the runtime's policy, cut to its ceiling; remembered, for it is asked often."""
@@ -364,6 +392,11 @@ class Runtime:
         subject = self._subject(world, context.program, spec)
         return self._spawn(world, subject, args, kwargs, caller=delivery_of(context)).ref()
 
+    def _start_soon(self, *work: Any) -> None:
+        """For threads of tools, which outlive their callers and not the runtime."""
+        assert self._tasks is not None
+        self._tasks.start_soon(*work)
+
     def _notify(self, event: Event) -> None:
         for stream in self._streams:
             stream.put(event)
@@ -384,6 +417,25 @@ def _leaves(error: BaseException) -> set[int]:
 
 def _max_depth(context: CallContext) -> int:
     return delivery_of(context).call.policy.max_depth
+
+
+def _tools_of(context: CallContext) -> Tools:
+    tools = delivery_of(context).tools
+    assert isinstance(tools, Tools)
+    return tools
+
+
+def _tool_calls_of(context: CallContext) -> dict[str, int]:
+    return delivery_of(context).tool_calls
+
+
+def _check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:
+    """Raises InvalidArguments for a word that is spawn's own and the name of a parameter."""
+    parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
+    for word in {parameter.name for parameter in parameters} & {word for word, value in given.items() if value}:
+        raise InvalidArguments(
+            f"{spec.name} has a parameter {word!r}, but {word}= is an argument of spawn itself; pass it by position"
+        )
 
 
 def _check_language(language: str) -> None:

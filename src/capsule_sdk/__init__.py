@@ -7,9 +7,10 @@ boundary: a hostile program can patch all of it, and the host checks whatever ar
 from ._actor import actor
 from ._refs import ActorStopped, MailboxFull
 from ._task import task
+from ._tools import ToolError, tools
 from ._wire import TaskFailed
 
-__all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "actor", "task"]
+__all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "ToolError", "actor", "task", "tools"]
 
 
 def __getattr__(name: str):

@@ -36,16 +36,31 @@ def handle(request):
             is_loaded = False
             _load(**asked["program"])
             is_loaded = True
-        value = _do(asked)
-        answer = '{"ok":' + to_json(value, default=_wire.written) + ',"pages":' + str(_capsule_probe.pages()) + "}"
-        value = None
+        if "code" in asked:
+            answer = _evaluate(asked)
+        else:
+            value = _do(asked)
+            answer = '{"ok":' + to_json(value, default=_wire.written) + ',"pages":' + str(_capsule_probe.pages()) + "}"
+            value = None
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
         answer = _failure(error, is_loaded)
     _wire.flush()
     return answer
 
 
+def _evaluate(asked):
+    from . import _session
+
+    found = _session.evaluate(asked["code"], asked["cell"], _module.__dict__)
+    body = {"error": found["error"]} if "error" in found else {"ok": found}
+    return to_json({**body, "pages": _capsule_probe.pages()}, default=_wire.written)
+
+
 def _do(asked):
+    if "variables" in asked:
+        from . import _session
+
+        return _session.variables(_module.__dict__)
     args, kwargs = asked["call"]
     if "actor" in asked:
         return _ask(asked["actor"], asked["method"], args, kwargs)

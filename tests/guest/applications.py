@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
-
 
 class Applications:
     """Writes applications into one folder, imports their modules, and forgets them again."""
@@ -27,19 +25,10 @@ class Applications:
         return importlib.import_module(main)
 
     def forget(self) -> None:
+        """Make room for the next application, whose modules may have the same names."""
         for name in set(sys.modules) - self._before:
             if str(self.folder) in str(getattr(sys.modules[name], "__file__", None) or sys.modules[name]):
                 del sys.modules[name]
-
-
-@pytest.fixture
-def applications(tmp_path, monkeypatch):
-    """An empty current folder that modules are imported from."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    made = Applications(tmp_path)
-    yield made
-    made.forget()
 
 
 SHIPPED = {
@@ -188,7 +177,14 @@ SHIPPED = {
             "two.py": "import one\nimport app\ndef check(x):\n  if x > app.LIMIT: raise app.Wrong\ndef back(): return one.REST",
         },
         {
-            "app": ["import one", "LIMIT = 3", "class Wrong(Exception): ...", "def f():", "  try: one.check(5)", "  except Wrong: return 'wrong'"],
+            "app": [
+                "import one",
+                "LIMIT = 3",
+                "class Wrong(Exception): ...",
+                "def f():",
+                "  try: one.check(5)",
+                "  except Wrong: return 'wrong'",
+            ],
             "one": ["import two", "def check(x):", "  two.check(x)"],
             "two": ["", "import app", "def check(x):", "  if x > app.LIMIT: raise app.Wrong"],
         },
@@ -246,4 +242,6 @@ SHIPPED = {
 
 def main_of(files: dict[str, str]) -> str:
     """The module of such an application that holds `f`."""
-    return next(name for name in ("app", "pack.app", "pack") if f"{name.replace('.', '/')}.py" in files or name == "pack")
+    return next(
+        name for name in ("app", "pack.app", "pack") if f"{name.replace('.', '/')}.py" in files or name == "pack"
+    )

@@ -8,14 +8,13 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from guest.applications import SHIPPED, Applications, applications, main_of  # noqa: F401 - a fixture
 
-import capsule
 from capsule._engine.engine import WasmEngine
 from capsule._guest.slicing import slice_of
 from capsule._values import Module, Program
 from capsule.abc import Limits
 from capsule.testing.listener import RecordingListener
+from guest.applications import SHIPPED, Applications, main_of
 
 
 @pytest.fixture
@@ -27,13 +26,6 @@ def anyio_backend():
 async def engine(guest):
     async with WasmEngine(Path(guest.file), min_ram=guest.min_ram) as opened:
         yield opened
-
-
-@pytest.fixture
-def _quiet_capsule(monkeypatch):
-    """A `capsule` whose names may be used at module level."""
-    for name in ("task", "Runtime"):
-        monkeypatch.setattr(capsule, name, lambda thing=None, /, **settings: thing, raising=False)
 
 
 def request_of(program: Program, function: str) -> str:
@@ -53,7 +45,7 @@ async def answers(engine: WasmEngine, *requests: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(("files", "modules", "value"), SHIPPED.values(), ids=SHIPPED)
-async def test_a_slice_with_its_modules_runs(engine, applications: Applications, _quiet_capsule, files, modules, value):
+async def test_a_slice_with_its_modules_runs(engine, applications: Applications, files, modules, value):
     """In the sandbox, the function gives the value that it gives in its application."""
     program = slice_of(applications.load(files, main_of(files)).f)
     (answer,) = await answers(engine, request_of(program, "f"))
@@ -65,14 +57,14 @@ async def test_a_traceback_shows_the_lines_of_a_module(engine, applications: App
     files = {
         "pack/__init__.py": "",
         "pack/app.py": "from .helpers import fail\ndef f():\n  return fail()",
-        "pack/helpers.py": "REST = 1\n\ndef fail():\n  raise ValueError('no')  # here",
+        "pack/helpers.py": "REST = 1\n\ndef fail():\n  raise ValueError('no')",
     }
     program = slice_of(applications.load(files, "pack.app").f)
     (answer,) = await answers(engine, request_of(program, "f"))
     assert answer["error"]["traceback"] == (
         "Traceback (most recent call last):\n"
         '  File "pack/app.py", line 3, in f\n    return fail()\n'
-        '  File "pack/helpers.py", line 4, in fail\n    raise ValueError(\'no\')  # here\n'
+        "  File \"pack/helpers.py\", line 4, in fail\n    raise ValueError('no')\n"
         "ValueError: no\n"
     )
 

@@ -5,20 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
-from guest.applications import SHIPPED, Applications, applications, main_of  # noqa: F401 - a fixture
 
 from capsule._guest import slicing
 from capsule._guest.slicing import slice_of
 from capsule.errors import InvalidProgram
-
-
-@pytest.fixture(autouse=True)
-def _quiet_capsule(monkeypatch):
-    """A `capsule` whose names may be used at module level."""
-    import capsule
-
-    for name in ("task", "Runtime"):
-        monkeypatch.setattr(capsule, name, lambda thing=None, /, **settings: thing, raising=False)
+from guest.applications import SHIPPED, Applications, main_of
 
 
 @pytest.mark.parametrize(("files", "modules", "value"), SHIPPED.values(), ids=SHIPPED)
@@ -32,7 +23,10 @@ def test_what_is_needed_of_other_modules_goes_along(applications: Applications, 
 
 REFUSED = {
     "a package from elsewhere": (
-        {"app.py": "import helpers\ndef f(): return helpers.g()", "helpers.py": "A = 1\nimport hypothesis as h\ndef g(): return h"},
+        {
+            "app.py": "import helpers\ndef f(): return helpers.g()",
+            "helpers.py": "A = 1\nimport hypothesis as h\ndef g(): return h",
+        },
         ("helpers.py", 2, "f needs 'h', which comes from 'hypothesis': the sandbox has the standard library"),
     ),
     "native code": (
@@ -102,6 +96,8 @@ def test_the_package_goes_along(applications: Applications):
 def test_all_modules_together_are_bounded(applications: Applications, monkeypatch):
     """What would be too much to hand over is refused with both figures."""
     monkeypatch.setattr(slicing, "MAX_MODULES", 20)
-    module = applications.load({"app.py": "from big import X\ndef f(): return X", "big.py": "X = 'xxxxxxxxxxxxxxxxxxxx'"})
+    module = applications.load(
+        {"app.py": "from big import X\ndef f(): return X", "big.py": "X = 'xxxxxxxxxxxxxxxxxxxx'"}
+    )
     with pytest.raises(InvalidProgram, match="have 26 bytes; the most is 20"):
         slice_of(module.f)

@@ -49,6 +49,7 @@ class Actor:
         owner: Children | None = None,
         depth: int = 0,
         is_lasting: bool = True,
+        tools: object = None,
     ) -> None:
         """`first` is its first message, `owner` whoever started it from inside a sandbox; it is of the family then.
         `is_lasting` is False for an actor that ends with its first message.
@@ -68,6 +69,7 @@ class Actor:
         """Called once when it has ended."""
         self.links: set[Actor] = set()
         self.is_lasting = is_lasting
+        self.tools = tools
         self.is_last = not is_lasting
         self.was_killed = self.has_escalated = False
         self._lifecycle = Lifecycle()
@@ -316,6 +318,7 @@ class Actor:
             caller=caller,
             depth=self.depth,
             actor=self,
+            tools=self.tools,
         )
 
     def _begin_anew(self, letter: Letter) -> None:

@@ -78,10 +78,14 @@ class Delivery:
         caller: Delivery | None = None,
         depth: int = 0,
         actor: Actor | None = None,
+        tools: object = None,
     ) -> None:
-        """`caller` is the message whose guest asked for this one, `actor` who handles it."""
+        """`caller` is the message whose guest asked for this one, `actor` who handles it. `tools` is what it may
+        call, for the capability that knows what that is.
+        """
         self.world, self.call, self._home = world, call, home
         self.family, self.grants, self.depth, self.actor = family, grants, depth, actor
+        self.tools = tools
         self.number = next(world.numbers)
         self.parent = caller.number if caller else None
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}

@@ -111,4 +111,7 @@ def why_missing(name: str) -> "str | None":
             "it is native code, compiled for the host's machine, which a sandbox cannot run; "
             "use a package in pure Python, or do this part outside"
         )
-    return "the sandbox has the standard library only; packages and other files cannot be shipped into it yet"
+    return (
+        "the sandbox has the standard library only; packages cannot go along into it, "
+        "and a file that is run by its path comes alone"
+    )

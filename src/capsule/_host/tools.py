@@ -253,9 +253,17 @@ def _check_kind(function: Any, name: str) -> None:
         raise InvalidTool(f"the tool {name!r} is a class; give a function that answers JSON values")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidTool(f"the tool {name!r} is a generator; an answer comes as a whole, such as a list")
-    answer = getattr(type(function).__call__, "__annotations__", {}).get("return")
-    if answer in {"NoReturn", "Never"} or answer is NoReturn:
+    if _never_returns(function):
         raise InvalidTool(f"the tool {name!r}, a {type(function).__name__}, cannot be called in the application")
+
+
+def _never_returns(function: Any) -> bool:
+    """Whether calling the object is declared to raise always, as it is of a task."""
+    try:
+        answer = type(function).__call__.__annotations__.get("return")
+    except (AttributeError, NameError):  # no annotations, or one that names what is not there
+        return False
+    return answer is NoReturn or answer == "NoReturn"
 
 
 def _check_count(max_calls: Any, name: str) -> int | None:

@@ -1,0 +1,20 @@
+"""What the tests of several modules share."""
+
+from __future__ import annotations
+
+import pytest
+
+import capsule
+from guest.applications import Applications
+
+
+@pytest.fixture
+def applications(tmp_path, monkeypatch):
+    """An empty current folder that modules are imported from, and a `capsule` whose names do nothing when used."""
+    for name in ("task", "actor", "Runtime"):
+        monkeypatch.setattr(capsule, name, lambda thing=None, /, **settings: thing, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    made = Applications(tmp_path)
+    yield made
+    made.forget()
