@@ -315,7 +315,7 @@ class Runtime:
             owner=caller.children if caller else None,
             depth=caller.depth + 1 if caller else 0,
             is_lasting=is_lasting,
-            tools=tools or (caller.tools if caller else self._tools),
+            tools=caller.tools if caller else tools if tools is not None else self._tools,
         )
         world.registry.add(actor)
         if caller is not None:

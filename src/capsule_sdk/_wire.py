@@ -8,6 +8,8 @@ import sys
 
 from wit_world.imports import calls
 
+from ._json_text import NotJSON, to_json
+
 MARK = "capsule:actor"  # the key of a ref on the wire
 
 
@@ -51,14 +53,20 @@ def _revive(pairs):
 
 
 _arrived = {}
-_write = json.JSONEncoder(allow_nan=False, default=written).encode
 _read = json.JSONDecoder(object_hook=_revive).decode
 
 
 def submit(operation, payload):
-    """Hand `payload` (anything JSON can say, and refs) to the host; the answer is a ticket."""
+    """Hand `payload` (anything JSON can say, and refs) to the host; the answer is a ticket.
+
+    Raises TypeError, which names the place, for what JSON cannot say.
+    """
     flush()
-    return calls.submit(operation, _write(payload))
+    try:
+        text = to_json(payload, operation, written)
+    except NotJSON as error:
+        raise TypeError(str(error)) from None
+    return calls.submit(operation, text)
 
 
 def cancel(ticket):

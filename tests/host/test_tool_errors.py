@@ -85,7 +85,8 @@ def test_other_text_is_kept(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["/", "/a", "'/", "'/a ", "\\", "C:\\ ", "C:\\a b ", "a b\\", "https://", "a:/", "file:", "~", "/a b", "\x1b["]
+    "piece",
+    ["/", "/a", "'/", "'/a ", "\\", "C:\\ ", "C:\\a b ", "a b\\", "https://", "a:/", "file:", "~", "/a b", "\x1b["],
 )
 def test_no_text_takes_long(piece: str) -> None:
     """A guest can often choose a part of a message; the event loop must not wait for it."""
@@ -118,7 +119,10 @@ class Said(ToolError):
         (OSError(), "OSError"),
         (TimeoutError(), "TimeoutError"),
         (StopIteration(), "StopIteration"),
-        (subprocess.CalledProcessError(1, ["/usr/bin/x", "-v"]), "Command '['<path>', '-v']' returned non-zero exit status 1."),
+        (
+            subprocess.CalledProcessError(1, ["/usr/bin/x", "-v"]),
+            "Command '['<path>', '-v']' returned non-zero exit status 1.",
+        ),
         (ImportError("cannot import name 'a' from 'b' (/usr/lib/b.py)"), "cannot import name 'a' from 'b' (<path>)"),
         (ValueError("\ud800"), "\\ud800"),
         (ToolError("read /home/ada"), "read /home/ada"),
@@ -157,9 +161,9 @@ def test_causes_are_not_told() -> None:
 
 def test_a_real_error(tmp_path: Path) -> None:
     """As Python itself words it."""
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(FileNotFoundError) as caught:
         (tmp_path / "missing").read_text()
     assert str(told(caught.value)) == "No such file or directory"
-    with pytest.raises(ValueError) as wrong:
+    with pytest.raises(ValueError, match="is not in the subpath") as wrong:
         tmp_path.relative_to("/elsewhere")
     assert str(tmp_path) not in str(told(wrong.value))

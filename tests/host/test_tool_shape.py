@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import functools
 import math
-import operator
 import typing
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -81,7 +80,7 @@ class Database:
 
 class Unequal:
     def __eq__(self, other: object) -> bool:
-        raise RuntimeError
+        return False
 
     __hash__ = None
 
@@ -95,18 +94,18 @@ def only(a: int, /) -> None: ...
 def many(*words: str, **counts: int) -> dict[str, int]: ...
 def defaults(a=None, b=True, c=-1, d=1.5, e="x", f=(), g=Color.RED, h=object(), i="/home/ada", j="x" * 99): ...  # noqa: B008
 def shapes(
-    a: Optional[int],
+    a: Optional[int],  # noqa: UP045 - the older spellings read the same
     b: int | str | None,
-    c: typing.List[int],
+    c: typing.List[int],  # noqa: UP006
     d: Mapping[str, Sequence[bytes]],
     e: Literal["a", 1],
     f: Small,
     g: Point,
     h: Color,
-    i: datetime.datetime,
+    i: dt.datetime,
     j: Any,
     k: object,
-    l: tuple[int, ...],
+    ll: tuple[int, ...],
     m: UserId,
     n: Options,
     o: uuid.UUID,
@@ -135,7 +134,7 @@ def outer() -> Callable[..., Any]:
         (
             shapes,
             "shapes(a: int | None, b: int | str | None, c: list[int], d: Mapping[str, Sequence[bytes]], "
-            "e: Literal['a', 1], f: int, g: Point, h: Color, i: datetime, j: Any, k: Any, l: tuple[int, ...], "
+            "e: Literal['a', 1], f: int, g: Point, h: Color, i: datetime, j: Any, k: Any, ll: tuple[int, ...], "
             "m: UserId, n: Options, o: UUID, p: None, q: dict[str, object]) -> Decimal",
         ),
         (Database().query, "query(sql: str, /, limit: int = 10) -> list[str]"),
@@ -192,7 +191,6 @@ def answers(hint: Any) -> Callable[..., Any]:
         "list[Missing]",
         "1 +",
         5,
-        threading if (threading := typing) else None,
     ],
     ids=str,
 )
@@ -244,8 +242,11 @@ class AnActor:
         (lambda: Tool(async_generator), "is a generator"),
         (lambda: Tool(a_task), "the tool 'a_task', a Task, cannot be called"),
         (lambda: Tool(AnActor), "the tool 'AnActor', a ActorClass, cannot be called"),
-        (lambda: Tool(operator.itemgetter(1), name="x") and Tool(dict.fromkeys, name="y") and Tool(max), "no signature"),
-        *[(functools.partial(Tool, search, name=name), "cannot be the name") for name in ("", "_x", "a b", "1a", "if", "a.b", 5)],
+        (lambda: Tool(max), "the tool 'max' has no signature"),
+        *[
+            (functools.partial(Tool, search, name=name), "cannot be the name")
+            for name in ("", "_x", "a b", "1a", "if", "a.b", 5)
+        ],
         *[(functools.partial(Tool, named(name)), "cannot be the name") for name in ("_x", "__call__")],
         (lambda: Tools.of([search, Tool(outer(), timeout=1)]), "two tools are named 'search'"),
         (lambda: Tools.of([search]).merged(Tools.of([outer()])), "two tools are named 'search'"),
@@ -296,10 +297,15 @@ def test_tools_of_one_name() -> None:
     with pytest.raises(InvalidTool):
         both.merged(Tools.of([second.query]))
     unequal = Tool(Unequal(), name="x")
-    assert (unequal == unequal, unequal == Tool(Unequal(), name="x"), unequal == 5) == (True, False, False)  # noqa: PLR0124
+    assert Tools([unequal, unequal]).get("x") is unequal
+    assert (Tool(unequal.function, name="x") == unequal, Tool(Unequal(), name="x") == unequal, unequal == 5) == (
+        True,
+        False,
+        False,
+    )
 
 
-NOW = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
+NOW = dt.datetime(2020, 1, 2, tzinfo=dt.UTC)
 SOME_ID = uuid.UUID(int=7)
 
 
@@ -314,9 +320,9 @@ SOME_ID = uuid.UUID(int=7)
         (bool, True, True),
         (None, None, None),
         (bytes, "aGk=", b"hi"),
-        (datetime.datetime, "2020-01-02T00:00:00Z", NOW),
-        (datetime.date, "2020-01-02", NOW.date()),
-        (datetime.timedelta, "P1D", datetime.timedelta(days=1)),
+        (dt.datetime, "2020-01-02T00:00:00Z", NOW),
+        (dt.date, "2020-01-02", NOW.date()),
+        (dt.timedelta, "P1D", dt.timedelta(days=1)),
         (uuid.UUID, str(SOME_ID), SOME_ID),
         (decimal.Decimal, "1.50", decimal.Decimal("1.50")),
         (Color, "red", Color.RED),
@@ -365,7 +371,7 @@ def test_conversions(hint: Any, value: Any, seen: Any) -> None:
         (Point, {"x": "a"}, "got {'x': 'a'} for 'x': expected int, got str at $.x"),
         (Point, {}, "got {} for 'x': Object missing required field x"),
         (Options, {"depth": None}, "got {'depth': None} for 'x': expected int, got null at $.depth"),
-        (datetime.datetime, "soon", "got 'soon' for 'x': Invalid RFC3339 encoded datetime"),
+        (dt.datetime, "soon", "got 'soon' for 'x': Invalid RFC3339 encoded datetime"),
         (Checked, {"name": "bad"}, "got {'name': 'bad'} for 'x': no such name in <path>"),
     ],
     ids=str,
@@ -424,7 +430,7 @@ def test_calls_that_fit(function: Any, args: list[Any], kwargs: dict[str, Any], 
     ("args", "kwargs"),
     [
         (["x" * 100_000], {}),
-        ([int("9" * 4000)], {}),
+        ([[10**4000]], {}),
         ([["x" * 1000] * 1000], {}),
         ([[[[[[["a"]]]]]]], {}),
         ([1], {"k" * 100_000: 1}),
@@ -435,7 +441,7 @@ def test_calls_that_fit(function: Any, args: list[Any], kwargs: dict[str, Any], 
 def test_refusals_are_short(args: list[Any], kwargs: dict[str, Any]) -> None:
     """However much a guest sends, what is said of it has an end."""
     with pytest.raises(InvalidArguments) as caught:
-        Shape("f", takes(bytes)).bind(args, kwargs)
+        Shape("f", takes(int | None)).bind(args, kwargs)
     assert len(str(caught.value)) < 500
 
 
@@ -449,7 +455,7 @@ def test_an_answer_is_cut_to_its_hint() -> None:
     """What the hint does not name stays outside."""
     assert Shape("f", answers(User)).check_answer(Account("ada", "pw")) == {"name": "ada"}
     assert Shape("f", answers(list[User])).check_answer([Account("ada", "pw")]) == [{"name": "ada"}]
-    assert Shape("f", answers(Point)).check_answer({"x": 1, "z": 2}) == {"x": 1, "y": 0}
+    assert Shape("f", answers(Point)).check_answer({"x": 1, "z": 2}) == {"x": 1}
     assert Shape("f", answers(Any)).check_answer((Account("ada", "pw"), {1: NOW})) == [
         {"name": "ada", "password": "pw"},
         {"1": "2020-01-02T00:00:00Z"},

@@ -59,7 +59,7 @@ class Actor:
         self.name, self.owner, self.depth = name, owner, depth
         self.number = world.registry.next_number()
         self.label = name or subject.name
-        self.mailbox = Mailbox(self.label, policy.max_mailbox)
+        self.mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes)
         self.first = None if first is None else Letter(first)
         self.children = Children(self.child_failed, self.number)
         self.ended = anyio.Event()

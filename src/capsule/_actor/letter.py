@@ -23,6 +23,11 @@ class Letter:
         self.was_withdrawn = False
         self._answered: anyio.Event | None = None
 
+    @property
+    def size(self) -> int:
+        """Characters that it holds."""
+        return len(self.call.body) if self.call else 0
+
     def settle(self, outcome: Outcome) -> None:
         """The outcome is there. Only the first holds."""
         if self.outcome is None:

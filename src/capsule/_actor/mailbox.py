@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 class Mailbox:
-    """Holds letters until the actor takes them. `label` names the actor in errors."""
+    """Holds letters until the actor takes them. `label` names the actor in errors.
 
-    def __init__(self, label: str, size: int) -> None:
-        self._label, self._size = label, size
+    At most `size` letters have room at once, and at most `max_text` characters of them together: what waits for an
+    actor is memory of the host, and no guest may fill that. One letter always has room.
+    """
+
+    def __init__(self, label: str, size: int, max_text: int) -> None:
+        self._label, self._size, self._max_text = label, size, max_text
+        self._text = 0
         self._letters: OrderedDict[Letter, None] = OrderedDict()
         self._senders: OrderedDict[Letter, anyio.Event] = OrderedDict()
         self._arrival: anyio.Event | None = None  # set when there is something to do for an actor that waits
@@ -49,8 +54,7 @@ class Mailbox:
             await room.wait()
         except BaseException:
             if self._senders.pop(letter, None) is None:
-                self._letters.pop(letter, None)  # room came in the moment of the cancellation
-                self._admit()
+                self.withdraw(letter)  # room came in the moment of the cancellation
             raise
         if self.closed_because is not None and letter not in self._letters and not letter.is_taken:
             raise ActorStopped(self._label, self.closed_because)
@@ -64,9 +68,9 @@ class Mailbox:
         """Whether there was room. Raises ActorStopped if the mailbox is closed."""
         if self.closed_because is not None:
             raise ActorStopped(self._label, self.closed_because)
-        if self._senders or len(self._letters) >= self._size:
+        if self._senders or not self._has_room(letter):
             return False
-        self._letters[letter] = None
+        self._add(letter)
         self.poke()
         return True
 
@@ -75,6 +79,7 @@ class Mailbox:
         if letter not in self._letters:
             return False
         del self._letters[letter]
+        self._text -= letter.size
         self._admit()
         return True
 
@@ -83,6 +88,7 @@ class Mailbox:
         if not self._letters:
             return None
         letter, _ = self._letters.popitem(last=False)
+        self._text -= letter.size
         letter.is_taken = True
         self._admit()
         return letter
@@ -111,13 +117,21 @@ class Mailbox:
 
     def drain(self) -> list[Letter]:
         """Take everything out, in order."""
-        letters, self._letters = list(self._letters), OrderedDict()
+        letters, self._letters, self._text = list(self._letters), OrderedDict(), 0
         return letters
 
+    def _has_room(self, letter: Letter) -> bool:
+        fits = len(self._letters) < self._size and self._text + letter.size <= self._max_text
+        return fits or not self._letters
+
+    def _add(self, letter: Letter) -> None:
+        self._letters[letter] = None
+        self._text += letter.size
+
     def _admit(self) -> None:
-        while self._senders and len(self._letters) < self._size:
+        while self._senders and self._has_room(next(iter(self._senders))):
             letter, room = self._senders.popitem(last=False)
-            self._letters[letter] = None
+            self._add(letter)
             room.set()
         if self._letters:
             self.poke()

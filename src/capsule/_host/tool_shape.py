@@ -75,8 +75,9 @@ class Shape:
         """
         try:
             text = msgspec.json.encode(value)
-            shaped = msgspec.json.decode(text, type=self._answer)
-            return shaped if self._answer is Any else msgspec.to_builtins(shaped, str_keys=True)
+            if self._answer is not Any:
+                text = msgspec.json.encode(msgspec.json.decode(text, type=self._answer))
+            return msgspec.json.decode(text)
         except Exception as error:
             raise WrongAnswer(f"{self.text} answered a {type(value).__name__}: {error}") from error
 

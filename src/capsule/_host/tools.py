@@ -234,6 +234,8 @@ def _count(tool: Tool, made: dict[str, int]) -> None:
 def _check_name(function: Any, name: str | None) -> str:
     if not callable(function):
         raise InvalidTool(f"a tool is a function, not {type(function).__name__}")
+    if isinstance(function, Tool):
+        raise InvalidTool(f"{function!r} is a Tool already; make another from its function: Tool(tool.function, ...)")
     if name is None:
         inner = function
         while isinstance(inner, partial):
@@ -247,8 +249,6 @@ def _check_name(function: Any, name: str | None) -> str:
 
 
 def _check_kind(function: Any, name: str) -> None:
-    if isinstance(function, Tool):
-        raise InvalidTool(f"{name!r} is a Tool already; make another from its function: Tool(tool.function, ...)")
     if inspect.isclass(function):
         raise InvalidTool(f"the tool {name!r} is a class; give a function that answers JSON values")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
