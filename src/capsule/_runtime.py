@@ -92,7 +92,7 @@ class Runtime:
         self._source = Source()
         self._capabilities = {
             "task": make_task_capability(self._call_from_guest, _max_depth),
-            "tool": make_tool_capability(_tools_of, _tool_calls_of, self._start_soon),
+            "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, self._start_soon),
             **make_actor_capabilities(InsideActors(self._spawn_from_guest)),
         }
         self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
@@ -427,6 +427,10 @@ def _tools_of(context: CallContext) -> Tools:
 
 def _tool_calls_of(context: CallContext) -> dict[str, int]:
     return delivery_of(context).tool_calls
+
+
+def _tool_share_of(context: CallContext) -> anyio.CapacityLimiter:
+    return delivery_of(context).family.tool_threads
 
 
 def _check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:

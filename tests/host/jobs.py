@@ -18,11 +18,12 @@ CONTEXT = CallContext(program=Program(path="t.py", source=""), task_name="t", de
 
 
 class Desk:
-    """Calls tools as a guest would. `made` counts the calls of its one family."""
+    """Calls tools as a guest would. `made` counts the calls of its one family, whose share of threads is `share`."""
 
-    def __init__(self, tools: Tools, start_soon: Callable[..., None]) -> None:
+    def __init__(self, tools: Tools, start_soon: Callable[..., None], share: int = 1000) -> None:
         self.made: dict[str, int] = {}
-        self._capability = make_tool_capability(lambda _: tools, lambda _: self.made, start_soon)
+        self.share = anyio.CapacityLimiter(share)
+        self._capability = make_tool_capability(lambda _: tools, lambda _: self.made, lambda _: self.share, start_soon)
 
     async def send(self, payload: Any) -> Any:
         """What the capability answers to a payload."""

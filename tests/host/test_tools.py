@@ -130,7 +130,9 @@ async def test_each_caller_has_its_own() -> None:
     """Who calls decides which tools there are."""
     granted = {"first": Tools.of([DB.plain]), "second": Tools()}
     async with anyio.create_task_group() as group:
-        capability = make_tool_capability(lambda context: granted[context.task_name], lambda _: {}, group.start_soon)
+        capability = make_tool_capability(
+            lambda context: granted[context.task_name], lambda _: {}, lambda _: anyio.CapacityLimiter(8), group.start_soon
+        )
         call = {"tool": "plain", "args": ["a"], "kwargs": {}}
         first, second = (msgspec.structs.replace(CONTEXT, task_name=name) for name in granted)
         assert await capability(first, call) == "a!"
@@ -405,7 +407,7 @@ async def test_a_call_that_waits_for_a_thread_can_be_given_up() -> None:
         threads = Threads(owner.start_soon, most=1)
 
         async def run(held: Held) -> None:
-            answers.append(await threads.run("held", held))
+            answers.append(await threads.run("held", held, anyio.CapacityLimiter(1)))
 
         owner.start_soon(run, first)
         await first.wait_begun()
@@ -432,6 +434,20 @@ async def test_threads_are_our_own() -> None:
         held.released.set()
     assert (most, borrowed) == (MOST_THREADS, 0)
     assert held.ended == MOST_THREADS + 5
+
+
+async def test_one_family_cannot_have_all_threads() -> None:
+    """Calls that were given up keep their threads, and the share of their family, until they end."""
+    held = Held()
+    async with anyio.create_task_group() as owner:
+        threads, greedy, other = Threads(owner.start_soon, most=3), anyio.CapacityLimiter(2), anyio.CapacityLimiter(2)
+        for _ in range(5):
+            with anyio.move_on_after(0.02):
+                await threads.run("held", held, greedy)
+        assert held.calls == 2
+        assert await threads.run("quick", lambda: "quick", other) == "quick"
+        held.released.set()
+    assert held.ended == 2
 
 
 async def test_two_at_once() -> None:

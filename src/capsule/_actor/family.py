@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+
+import anyio
 
 from ..abc import FuelAccount
 from ..errors import Denied
@@ -15,6 +18,11 @@ from ..policy import Policy, format_size
 
 MOST_OPEN_CALLS = 10_000
 """Host calls that a family may have open: each costs the host some kilobytes."""
+
+
+MOST_TOOL_THREADS = 8
+"""Tools in threads that a family may have at work, those that it has given up included: a thread cannot be stopped,
+and one family must not have all of the runtime's."""
 
 
 class Family:
@@ -27,6 +35,11 @@ class Family:
         self.account = None if policy.family_fuel is None else FuelAccount(policy.family_fuel)
         self.live = 0
         self._open_calls = 0
+
+    @cached_property
+    def tool_threads(self) -> anyio.CapacityLimiter:
+        """Its share of the threads for tools."""
+        return anyio.CapacityLimiter(MOST_TOOL_THREADS)
 
     @contextmanager
     def child(self, ram: int) -> Iterator[None]:

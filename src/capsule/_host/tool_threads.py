@@ -32,13 +32,15 @@ class Threads:
         self._start_soon = start_soon
         self._limiter = anyio.CapacityLimiter(most)
 
-    async def run(self, name: str, work: Callable[[], Any]) -> Any:
+    async def run(self, name: str, work: Callable[[], Any], share: anyio.CapacityLimiter) -> Any:
         """Call `work` in a thread and answer its value, or raise what it raised. `name` stands in the log.
+
+        `share` bounds the threads of one caller and its like, those that were given up included: nobody can have all.
 
         Cancelling returns at once. A function that had not begun never does; one that had goes on in its thread,
         which counts among the `most` until it ends, and what becomes of it is only logged.
         """
-        job = _Job(name, work, self._limiter)
+        job = _Job(name, work, self._limiter, share)
         self._start_soon(job.run)
         try:
             await job.done.wait()
@@ -49,8 +51,10 @@ class Threads:
 
 
 class _Job:
-    def __init__(self, name: str, work: Callable[[], Any], limiter: anyio.CapacityLimiter) -> None:
-        self.name, self._work, self._limiter = name, work, limiter
+    def __init__(
+        self, name: str, work: Callable[[], Any], limiter: anyio.CapacityLimiter, share: anyio.CapacityLimiter
+    ) -> None:
+        self.name, self._work, self._limiter, self._share = name, work, limiter, share
         self.done = anyio.Event()
         self._scope = anyio.CancelScope()
         self._value: Any = None
@@ -61,7 +65,8 @@ class _Job:
         """The job's life in its owner's group. From the first step of the thread on it cannot be cancelled."""
         try:
             with self._scope:
-                self._value, self._error = await anyio.to_thread.run_sync(self._attempt, limiter=self._limiter)
+                async with self._share:
+                    self._value, self._error = await anyio.to_thread.run_sync(self._attempt, limiter=self._limiter)
         finally:
             self.done.set()
         if self._is_given_up:

@@ -36,7 +36,8 @@ class Tool:
 
     An async function is awaited on the event loop, and cancelled when its caller ends or its time is up. A plain one
     runs in a worker thread, which cannot be stopped: its caller is answered at once, the thread goes on and counts
-    among the 40 that the runtime has for tools, and leaving the runtime waits for it.
+    among the 40 that the runtime has for tools (8 for one message or actor and its sub-tasks), and leaving the
+    runtime waits for it.
 
     Arguments become the types that the hints say, as strictly as msgspec decodes JSON, and what the function answers
     is cut to the shape of its hint. Without a hint, any JSON will do. A ToolError that it raises arrives inside with
@@ -122,7 +123,7 @@ class Tool:
             raise self._seen_inside(error) from None
         return partial(self._function, *given, **named)
 
-    async def run(self, work: Callable[[], Any], threads: Threads) -> Any:
+    async def run(self, work: Callable[[], Any], threads: Threads, share: anyio.CapacityLimiter) -> Any:
         """Run what `bind` answered, within the tool's timeout, and answer JSON values.
 
         Raises ToolError for whatever goes wrong; the host's log has the whole of it. Cancelling ends an async function
@@ -130,7 +131,7 @@ class Tool:
         """
         with anyio.move_on_after(self._timeout) as scope:
             try:
-                value = work() if self._is_async else await threads.run(self._name, work)
+                value = work() if self._is_async else await threads.run(self._name, work, share)
                 if inspect.isawaitable(value):
                     value = await value
                 return self._shape.check_answer(value)
@@ -193,12 +194,15 @@ class _Call(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def make_tool_capability(
-    tools_of: Callable[[CallContext], Tools], count: Callable[[CallContext], dict[str, int]], start_soon: StartSoon
+    tools_of: Callable[[CallContext], Tools],
+    count: Callable[[CallContext], dict[str, int]],
+    share: Callable[[CallContext], anyio.CapacityLimiter],
+    start_soon: StartSoon,
 ) -> Capability:
     """The capability on top of `tools_of`, which says what a caller may call.
 
     `count` answers the calls by tool that the caller's family has made; the capability adds to it, once for each
-    call that fits its signature. `start_soon` is that of a task group which outlives every caller: it owns the
+    call that fits its signature. `share` answers what bounds the threads of that family. `start_soon` is that of a task group which outlives every caller: it owns the
     threads. The capability raises Denied, InvalidArguments and ToolError; cancelling ends the call as Tool says.
     """
     threads = Threads(start_soon)
@@ -210,7 +214,7 @@ def make_tool_capability(
             _refuse_unknown(call.tool)
         work = tool.bind(call.args, call.kwargs)
         _count(tool, count(context))
-        return await tool.run(work, threads)
+        return await tool.run(work, threads, share(context))
 
     return call_tool
 
