@@ -310,10 +310,8 @@ class Runtime:
             subject,
             first,
             grants=grants,
-            family=caller.family if caller else Family(subject.policy),
             name=name,
-            owner=caller.children if caller else None,
-            depth=caller.depth + 1 if caller else 0,
+            caller=caller,
             is_lasting=is_lasting,
             tools=caller.tools if caller else tools if tools is not None else self._tools,
         )

@@ -44,23 +44,24 @@ class Actor:
         first: Call | None,
         *,
         grants: Grants,
-        family: Family,
         name: str | None = None,
-        owner: Children | None = None,
-        depth: int = 0,
+        caller: Delivery | None = None,
         is_lasting: bool = True,
         tools: object = None,
     ) -> None:
-        """`first` is its first message, `owner` whoever started it from inside a sandbox; it is of the family then.
-        `is_lasting` is False for an actor that ends with its first message.
+        """`first` is its first message, `caller` the message whose guest started it: it is of that family then, and
+        ends with its owner. `is_lasting` is False for an actor that ends with its first message.
         """
         policy = subject.policy
-        self.world, self.subject, self.grants, self.family = world, subject, grants, family
-        self.name, self.owner, self.depth = name, owner, depth
+        self.world, self.subject, self.grants = world, subject, grants
+        self.name = name
+        self.owner = caller.children if caller else None
+        self.family = caller.family if caller else Family(policy)
+        self.depth = caller.depth + 1 if caller else 0
         self.number = world.registry.next_number()
         self.label = name or subject.name
-        self.mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes)
-        self.first = None if first is None else Letter(first)
+        self.mailbox: Mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes)
+        self.first = None if first is None else Letter(first, caller)
         self.children = Children(self.child_failed, self.number)
         self.ended = anyio.Event()
         self.end: Stopped | None = None

@@ -202,8 +202,9 @@ def make_tool_capability(
     """The capability on top of `tools_of`, which says what a caller may call.
 
     `count` answers the calls by tool that the caller's family has made; the capability adds to it, once for each
-    call that fits its signature. `share` answers what bounds the threads of that family. `start_soon` is that of a task group which outlives every caller: it owns the
-    threads. The capability raises Denied, InvalidArguments and ToolError; cancelling ends the call as Tool says.
+    call that fits its signature. `share` answers what bounds the threads of that family. `start_soon` is that of a
+    task group which outlives every caller: it owns the threads. The capability raises Denied, InvalidArguments and
+    ToolError; cancelling ends the call as Tool says.
     """
     threads = Threads(start_soon)
 

@@ -1,8 +1,8 @@
-"""`--verbose`: each task's start, end and cost, live on stderr, indented below the task that called it."""
+"""`--verbose`: each message's start, end and cost, live on stderr, indented below the one that called it."""
 
 from __future__ import annotations
 
-from capsule import Ended, Event, Execution, Retried, Started
+from capsule import Ended, Event, Execution, Restarted, Retried, Started, Stopped
 
 from .screen import Screen
 
@@ -17,7 +17,7 @@ class Story:
         self._depth: dict[int, int] = {}
 
     def tell(self, event: Event) -> None:
-        """One line for a start, a retry or an end."""
+        """One line for a start, a retry or an end, and for what goes wrong with an actor."""
         if isinstance(event, Started):
             self._depth[event.number] = self._depth.get(event.parent or 0, -1) + 1
             self._line(event.number, f"> {event.task_name} started", "cyan")
@@ -27,6 +27,10 @@ class Story:
             )
         elif isinstance(event, Ended):
             self._end(event)
+        elif isinstance(event, Restarted):
+            self._screen.note(f"~ {event.task_name} begins anew ({event.error.error_type})", "yellow")
+        elif isinstance(event, Stopped) and event.failed:
+            self._screen.note(f"< {event.task_name} ended: {event.reason}", "red")
 
     def _end(self, event: Ended) -> None:
         outcome = event.outcome
