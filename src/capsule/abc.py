@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -17,19 +18,32 @@ __all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Limi
 
 
 class FuelAccount:
-    """Fuel that several sandboxes burn together. Charged by the threads that run them, read by anybody."""
+    """Fuel that several sandboxes burn together. Charged by the threads that run them, read by anybody.
+
+    Each carrier charges what a guest has burnt after it has burnt it, so `left` may fall below zero: by a slice of
+    fuel for each guest that ran at the end.
+    """
+
+    __slots__ = ("_left", "_lock")
 
     def __init__(self, fuel: int) -> None:
-        self.left = fuel
+        self._left = fuel
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        """What nobody has burnt yet."""
+        return self._left
 
     @property
     def is_empty(self) -> bool:
         """Whether all of it is burnt."""
-        return self.left <= 0
+        return self._left <= 0
 
     def spend(self, amount: int) -> None:
         """Take `amount` away."""
-        self.left -= amount
+        with self._lock:
+            self._left -= amount
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Operations that a guest may have open at the host at once."""
 
     account: FuelAccount | None = None
-    """Fuel that this sandbox shares with others, beside its own."""
+    """Fuel that this sandbox shares with others, beside its own. Empty, it ends each of them as "fuel_exhausted"."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +96,8 @@ class Sandbox(ABC):
         """Hand `request` to the guest and wait for how it ends; `timeout` is in seconds.
 
         The first call starts the sandbox. `is_last` closes it right after the answer. Cancelling ends the guest
-        within a slice and leaves a dead sandbox, which is closed.
+        within a slice and leaves a dead sandbox, which is closed. What an earlier call left open must still be
+        answered, and counts as open until it is, but the answer reaches no later call.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ import enum  # noqa: F401
 import functools  # noqa: F401
 import itertools  # noqa: F401
 import json
+import linecache
 import math  # noqa: F401
 import random  # noqa: F401
 import re  # noqa: F401
@@ -77,6 +78,11 @@ def _warm_up():
     _program.handle(loaded + '"actor":"Warm","method":"__init__","call":[["a"],{}]}')
     for _ in range(20):
         _program.handle('{"actor":"Warm","method":"say","call":[["a b"],{}]}')
+    _program.handle('{"program":{"path":"warm","source":""},"code":"text = 1","cell":1}')
+    for _ in range(20):
+        _program.handle('{"code":"print(end=str())\\nlen([text]) + 1","cell":1}')
+        _program.handle('{"code":"import math\\n1 / 0","cell":1}')
+    linecache.cache.clear()
     _program._module = _program._instance = None
     del sys.modules["main"]
 

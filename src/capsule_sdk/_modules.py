@@ -4,6 +4,7 @@ They are asked for before the library, as a file of the application may hide a m
 sandbox has loaded already, `capsule` and `main` among it, cannot be hidden.
 """
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -22,24 +23,29 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """Make `modules` importable instead of those before. One with the text of `main` is `main` itself."""
         for name in self.modules:
             sys.modules.pop(name, None)
-        self.modules, self.main_is, self.main = {}, "", main
+        self.modules, self.main_is, self.main = {}, "", None
         for module in modules:
-            self._add(module, source)
+            self._add(module, main, source)
         if self.modules and self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
-    def _add(self, module, source):
+    def _add(self, module, main, source):
         name = module["name"]
         if name == "main":
             return  # the program is called so already
         if name in sys.modules:
             raise ImportError(f"the application's module {name!r} would hide one that the sandbox has; rename it")
         self.modules[name] = module
-        if (module["path"], module["source"]) == (self.main.__file__, source):
-            self.main_is = name
-            sys.modules[name] = self.main
+        if (module["path"], module["source"]) == (main.__file__, source):
+            self.main_is, self.main = name, main
+            sys.modules[name] = main
             if module["is_package"]:
-                self.main.__path__ = []
+                main.__path__ = []
+
+    def find(self, main, name):
+        """What the host calls `name`: something of `main`, or "module:name" of a module."""
+        module, _, last = name.rpartition(":")
+        return getattr(importlib.import_module(module) if module else main, last)
 
     def find_spec(self, name, path=None, target=None):
         found = self.modules.get(name)
@@ -52,7 +58,7 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def create_module(self, spec):
         module = types.ModuleType(spec.name)
         package, _, last = self.main_is.rpartition(".")
-        if package == spec.name:  # nothing will load the program again and bind it here
+        if self.main_is and package == spec.name:  # nothing will load the program again and bind it here
             setattr(module, last, self.main)
         return module
 

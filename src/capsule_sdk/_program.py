@@ -8,7 +8,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _wire
+from . import _loop, _modules, _session, _wire
 from ._json_text import NotJSON, to_json
 
 OWN = "/capsule_sdk/"
@@ -49,8 +49,6 @@ def handle(request):
 
 
 def _evaluate(asked):
-    from . import _session
-
     found = _session.evaluate(asked["code"], asked["cell"], _module.__dict__)
     body = {"error": found["error"]} if "error" in found else {"ok": found}
     return to_json({**body, "pages": _capsule_probe.pages()}, default=_wire.written)
@@ -58,20 +56,18 @@ def _evaluate(asked):
 
 def _do(asked):
     if "variables" in asked:
-        from . import _session
-
         return _session.variables(_module.__dict__)
     args, kwargs = asked["call"]
     if "actor" in asked:
         return _ask(asked["actor"], asked["method"], args, kwargs)
-    function = getattr(_module, asked["function"])
+    function = _modules.shipped.find(_module, asked["function"])
     return _finish(getattr(function, "__capsule_task__", function)(*args, **kwargs))
 
 
 def _ask(name, method, args, kwargs):
     global _instance
     if method == "__init__":
-        found = getattr(_module, name)
+        found = _modules.shipped.find(_module, name)
         _instance = getattr(found, "__capsule_class__", found)(*args, **kwargs)
         return None
     return _finish(getattr(_instance, method)(*args, **kwargs))

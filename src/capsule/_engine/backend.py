@@ -1,11 +1,22 @@
-"""The one place that knows which event loop runs: how a thread hands a callback to it."""
+"""The one place that knows which event loop runs: how a thread hands a callback to it, and how a task waits."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Protocol
 
 CallSoon = Callable[[Callable[[], None]], None]
+
+
+class Event(Protocol):
+    """What a task waits for, set on the same event loop."""
+
+    def set(self) -> object:
+        """Let whoever waits go on."""
+
+    async def wait(self) -> object:
+        """Until it is set."""
 
 
 def current_call_soon() -> CallSoon:
@@ -13,11 +24,10 @@ def current_call_soon() -> CallSoon:
 
     The function raises RuntimeError once that loop is gone.
     """
-    if "trio" in sys.modules:
+    if _is_trio():
         import trio
 
-        if trio.lowlevel.in_trio_task():
-            return trio.lowlevel.current_trio_token().run_sync_soon
+        return trio.lowlevel.current_trio_token().run_sync_soon
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -26,3 +36,22 @@ def current_call_soon() -> CallSoon:
         loop.call_soon_threadsafe(callback)
 
     return call_soon
+
+
+def _is_trio() -> bool:
+    if "trio" not in sys.modules:
+        return False
+    import trio
+
+    return trio.lowlevel.in_trio_task()
+
+
+def new_event() -> Event:
+    """An event of the loop that runs now, without the wrapper that anyio puts around it at each call."""
+    if _is_trio():
+        import trio
+
+        return trio.Event()
+    import asyncio
+
+    return asyncio.Event()

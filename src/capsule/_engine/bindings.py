@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+from collections.abc import Callable
 from typing import Any
 
 from wasmtime import _bindings as c
@@ -50,15 +51,24 @@ AsyncCallback = c.wasmtime_component_func_async_callback_t
 SyncCallback = c.wasmtime_component_func_callback_t
 ContinuationCallback = c.wasmtime_func_async_continuation_callback_t
 
+
+def _brief(name: str) -> Callable[..., Any]:
+    """A function of a microsecond, called with the interpreter lock held: to give the lock away and ask for it back
+    costs more, and beside a busy event loop each time is one at which a carrier has to queue for it.
+    """
+    declared = getattr(c, "_" + name)
+    return ctypes.PYFUNCTYPE(declared.restype, *declared.argtypes)((name, ffi.dll))
+
+
 store_new = c.wasmtime_store_new
 store_delete = c.wasmtime_store_delete
 store_context = c.wasmtime_store_context
 store_limiter = c.wasmtime_store_limiter
-context_get_data = c.wasmtime_context_get_data
-context_get_fuel = c.wasmtime_context_get_fuel
-context_set_fuel = c.wasmtime_context_set_fuel
+context_get_data = _brief("wasmtime_context_get_data")
+context_get_fuel = _brief("wasmtime_context_get_fuel")
+context_set_fuel = _brief("wasmtime_context_set_fuel")
 context_set_wasi = c.wasmtime_context_set_wasi
-context_set_epoch_deadline = c.wasmtime_context_set_epoch_deadline
+context_set_epoch_deadline = _brief("wasmtime_context_set_epoch_deadline")
 context_yield_at_fuel = c.wasmtime_context_fuel_async_yield_interval
 context_yield_at_epoch = c.wasmtime_context_epoch_deadline_async_yield_and_update
 engine_increment_epoch = c.wasmtime_engine_increment_epoch
@@ -67,17 +77,17 @@ config_async_stack_size = c.wasmtime_config_async_stack_size_set
 future_poll = c.wasmtime_call_future_poll
 future_delete = c.wasmtime_call_future_delete
 instantiate_async = c.wasmtime_component_linker_instantiate_async
-call_async = c.wasmtime_component_func_call_async
-instance_get_function = c.wasmtime_component_instance_get_func
+call_async = _brief("wasmtime_component_func_call_async")
+instance_get_function = _brief("wasmtime_component_instance_get_func")
 component_get_export = c.wasmtime_component_get_export_index
 linker_add_async = c.wasmtime_component_linker_instance_add_func_async
 linker_add_sync = c.wasmtime_component_linker_instance_add_func
 
-value_delete = c.wasmtime_component_val_delete
-bytes_new = c.wasm_byte_vec_new
+value_delete = _brief("wasmtime_component_val_delete")
+bytes_new = _brief("wasm_byte_vec_new")
 bytes_delete = c.wasm_byte_vec_delete
-list_new = c.wasmtime_component_vallist_new
-tuple_new = c.wasmtime_component_valtuple_new_uninit
+list_new = _brief("wasmtime_component_vallist_new")
+tuple_new = _brief("wasmtime_component_valtuple_new_uninit")
 
 error_new = c.wasmtime_error_new
 error_delete = c.wasmtime_error_delete

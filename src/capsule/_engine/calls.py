@@ -1,7 +1,7 @@
 """The host's end of the completion queue of one sandbox: what the guest submitted, and what came back.
 
-Runs on two sides: `submit`, `cancel`, `begin_wait` and `take` on the carrier that runs the guest, `complete` on the
-event loop. The two meet in one deque, whose ends are atomic.
+Runs on two sides: `begin_message`, `submit`, `cancel`, `begin_wait` and `take` on the carrier that runs the guest,
+`complete` on the event loop. The two meet in one deque, whose ends are atomic.
 """
 
 from __future__ import annotations
@@ -50,6 +50,15 @@ class CallQueue:
         self.wait_until: float | None = None
         """While the guest waits in `next`: the time at which it wants to be woken in any case."""
 
+    def begin_message(self) -> None:
+        """What earlier messages left open is no business of the next one: its answers are dropped, those that are
+        here already and those that come. The host is not told: it ends such operations with the message.
+        """
+        for ticket in self._open:
+            self._open[ticket] = False
+        while self._arrived:
+            self._take_next()
+
     def submit(self, operation: str, payload: str) -> int:
         """A new ticket for an operation, which goes to the event loop. Raises Refused beyond a limit."""
         if len(self._open) >= self._limits.max_open_calls:
@@ -84,13 +93,17 @@ class CallQueue:
     def take(self) -> tuple[int, str] | None:
         """What ends the guest's wait: a completion, (0, "") when its time is up, or None to go on waiting."""
         while self._arrived:
-            ticket, reply = self._arrived.popleft()
-            self._taken += len(reply)
-            self._sent -= self._payloads.pop(ticket, 0)
-            if self._open.pop(ticket, False):
+            ticket, reply, is_wanted = self._take_next()
+            if is_wanted:
                 self.wait_until = None
                 return ticket, reply
         if self.wait_until is None or time.monotonic() >= self.wait_until:
             self.wait_until = None
             return 0, ""
         return None
+
+    def _take_next(self) -> tuple[int, str, bool]:
+        ticket, reply = self._arrived.popleft()
+        self._taken += len(reply)
+        self._sent -= self._payloads.pop(ticket, 0)
+        return ticket, reply, self._open.pop(ticket, False)

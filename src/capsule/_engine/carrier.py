@@ -5,8 +5,9 @@ is one instruction to the engine), and the loop must not wait for it. The loop o
 their ends, so timeouts and sleeping guests work even while the application blocks it.
 
 The first carrier takes whatever is due: new jobs and wake-ups first, then jobs that used up a slice. The others
-only take jobs that used up a slice. Two threads that start and close sandboxes side by side are slower than one
-(they fight over the address space and the interpreter lock), while CPU-bound guests scale with the cores.
+take jobs that used up a slice, and warm ones: further calls of a sandbox that lives, while the first is at work.
+Two threads that start and close sandboxes side by side are slower than one (they fight over the address space and the
+interpreter lock), while warm calls and CPU-bound guests scale with the cores. A lone call goes to the first carrier.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from .bell import Bell
 from .stack import accept_any_stack
 from .ticker import Ticker
 
@@ -54,10 +56,14 @@ class Phase(Enum):
 
 
 class Job(ABC):
-    """Work that a carrier runs in slices. All methods but `__init__` run on carriers, one at a time per job."""
+    """Work that a carrier runs in slices. All methods but `__init__` run on carriers, one at a time per job.
 
-    def __init__(self, timeout: float = NEVER) -> None:
+    A warm job neither maps nor unmaps memory, as far as one can tell before: any carrier may begin it.
+    """
+
+    def __init__(self, timeout: float = NEVER, *, is_warm: bool = False) -> None:
         self.timeout = timeout
+        self.is_warm = is_warm
         self.phase = Phase.READY
         self.deadline = NEVER
         self.wake_at = NEVER
@@ -81,8 +87,15 @@ class Job(ABC):
 @dataclass
 class _Queues:
     fresh: deque[Job] = field(default_factory=deque)
+    warm: deque[Job] = field(default_factory=deque)
     spent: deque[Job] = field(default_factory=deque)
     timers: list[tuple[float, int, Job]] = field(default_factory=list)
+    _warm_first: bool = False
+
+    def for_first(self) -> tuple[deque[Job], ...]:
+        """In the order in which the first carrier looks: new jobs and warm ones take turns, so neither starves."""
+        self._warm_first = not self._warm_first
+        return (self.warm, self.fresh, self.spent) if self._warm_first else (self.fresh, self.warm, self.spent)
 
     def trim_timers(self, jobs: int) -> None:
         """Forget stale timers once they are many: those of jobs that are done, so that a long timeout does not keep a
@@ -117,7 +130,8 @@ class Carriers:
     def __init__(self, count: int, ticker: Ticker) -> None:
         self._ticker = ticker
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
+        self._work = Bell()
+        self._first_rests = False
         self._spare = threading.Condition(self._lock)
         self._queues = _Queues()
         self._jobs: set[Job] = set()
@@ -139,8 +153,7 @@ class Carriers:
             if self._closed:
                 raise RuntimeError("the carriers are closed")
             self._jobs.add(job)
-            self._queues.fresh.append(job)
-            self._work.notify()
+            self._make_ready(job, self._queues.warm if job.is_warm else self._queues.fresh)
 
     def wake(self, job: Job) -> None:
         """Something that a parked job may wait for is there. Harmless at any time, from any thread."""
@@ -165,7 +178,7 @@ class Carriers:
             self._on_end = on_end
             for job in self._jobs:
                 self._stop(job, "cancelled")
-            self._work.notify_all()
+            self._ring()
             self._spare.notify_all()
 
     def close(self) -> None:
@@ -191,16 +204,14 @@ class Carriers:
             self._make_ready(job, self._queues.fresh)
         elif job.phase is Phase.READY and job.has_started:
             self._queues.fresh.appendleft(job)  # ahead of its turn; the second entry is skipped when it comes up
-            self._work.notify()
+            self._ring()
 
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
         queue.append(job)
-        if queue is self._queues.fresh:
-            self._work.notify()
-        else:
-            self._work.notify()
+        if queue is self._queues.spent or (queue is self._queues.warm and not self._first_rests):
             self._spare.notify()
+        self._ring()
 
     def _run(self, is_first: bool) -> None:
         accept_any_stack()
@@ -212,26 +223,39 @@ class Carriers:
                 elif self._closed and not self._jobs:
                     return self._end_thread()
                 elif is_first:
-                    self._work.wait(self._until_timer())
+                    self._rest()
                 else:
                     self._spare.wait(0.1 if self._closed else None)
 
     def _end_thread(self) -> None:
-        self._work.notify_all()
+        self._ring()
         self._spare.notify_all()
         self._still_running -= 1
         if not self._still_running:
             self._on_end()
 
-    def _until_timer(self) -> float | None:
+    def _rest(self) -> None:
         timers = self._queues.timers
-        return max(0.0, timers[0][0] - time.monotonic()) if timers else None
+        seconds = timers[0][0] - time.monotonic() if timers else NEVER
+        self._first_rests = True
+        self._lock.release()
+        try:
+            self._work.wait(seconds)
+        finally:
+            self._lock.acquire()
+            self._first_rests = False
+
+    def _ring(self) -> None:
+        """The first carrier has something to do. Silent while it is awake: it looks again before it rests."""
+        if self._first_rests:
+            self._first_rests = False
+            self._work.ring()
 
     def _next(self, is_first: bool) -> Job | None:
         self._fire_timers()
         queues = self._queues
         takes_all = is_first or self._closed or time.monotonic() - self._first_since > HELD_UP
-        for queue in (queues.fresh, queues.spent) if takes_all else (queues.spent,):
+        for queue in queues.for_first() if takes_all else (queues.warm, queues.spent):
             while queue:
                 job = queue.popleft()
                 if job.phase is Phase.READY:
@@ -287,7 +311,7 @@ class Carriers:
         elif job.stop_reason is not None:
             job.phase = Phase.READY
             self._queues.fresh.appendleft(job)
-            self._work.notify()  # another carrier may have run it, and that one does not take what is fresh
+            self._ring()  # another carrier may have run it, and that one does not take what is fresh
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:
@@ -302,4 +326,4 @@ class Carriers:
         if when != NEVER:
             heapq.heappush(self._queues.timers, (when, next(self._order), job))
             self._queues.trim_timers(len(self._jobs))
-            self._work.notify()
+            self._ring()

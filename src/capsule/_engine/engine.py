@@ -11,6 +11,7 @@ from .. import abc
 from ..abc import Limits, Listener
 from .carrier import Carriers, default_carriers
 from .loaded import LoadedGuest
+from .mappings import mappings
 from .port import LoopPort
 from .sandbox import WasmSandbox
 from .ticker import Ticker
@@ -34,6 +35,7 @@ class WasmEngine(abc.Engine):
         self._live = set[WasmSandbox]()
         self._port = LoopPort()
         self._guest = LoadedGuest(self._file)
+        mappings.measure()
         self._ticker = Ticker(self._tick)
         self._carriers = Carriers(self._count, self._ticker)
         return self

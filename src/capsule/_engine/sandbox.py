@@ -12,12 +12,14 @@ from .. import abc
 from .._values import ErrorType
 from ..abc import Ending, Limits, Listener
 from . import values
+from .backend import new_event
 from .callbacks import Aborted
 from .calls import CallQueue, Refused
 from .carrier import NEVER, Carriers, Job, Step
 from .fiber import Fiber
 from .guest_state import GuestState
 from .loaded import LoadedGuest
+from .mappings import NoRoom
 from .output import Output
 from .port import LoopPort
 from .store import GuestCall, GuestStore
@@ -29,13 +31,16 @@ _STOPPED = {
 }
 
 
+_FAMILY_SPENT = "the fuel of the family is used up"
+
+
 class _CallJob(Job):
     """One call into a guest, as slices: make the store and instance if there is none, then the handler's call."""
 
     def __init__(
         self, core: SandboxCore, request: str, timeout: float, is_last: bool, answer: Callable[[Ending], None]
     ) -> None:
-        super().__init__(timeout)
+        super().__init__(timeout, is_warm=core.store is not None)
         self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
         self._slices = self._run()
 
@@ -54,7 +59,11 @@ class _CallJob(Job):
     def _run(self) -> Generator[Step, None, None]:
         core = self._core
         if core.store is None:
-            core.store = GuestStore(core.guest, core.state)
+            try:
+                core.store = GuestStore(core.guest, core.state)
+            except NoRoom as full:
+                self._end(core.ending(error_type="internal_error", message=str(full)))
+                return
             failed = yield from self._drive(core.store.instantiate())
             if failed is not None:
                 self._end(failed)
@@ -65,10 +74,15 @@ class _CallJob(Job):
         self._end(ending)
 
     def _drive(self, fiber: Fiber) -> Generator[Step, None, Ending | None]:
+        core = self._core
         try:
-            while not fiber.poll():
+            while not core.is_family_spent():
+                is_over = fiber.poll()
+                core.charge()
+                if is_over:
+                    return core.ended(fiber)
                 yield self._pending()
-            return self._core.ended(fiber)
+            return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()
 
@@ -110,14 +124,33 @@ class SandboxCore:
     def __init__(self, guest: LoadedGuest, limits: Limits, state: GuestState, on_closed: Callable[[], None]) -> None:
         self.guest, self.limits, self.state = guest, limits, state
         self.store: GuestStore | None = None
+        self._charged: int | None = None
         self._on_closed: Callable[[], None] | None = on_closed
 
     def begin_message(self) -> None:
-        """Each message has its own fuel and output."""
+        """Each message has its own fuel and output, and hears nothing of host calls that are not its own."""
         assert self.store is not None
         self.state.host_error = None
+        self.state.calls.begin_message()
         self.state.output.renew(self.limits.max_output)
-        self.store.set_fuel(self.limits.fuel)
+        self.store.renew(self.limits.fuel)
+        self._charged = 0
+
+    def is_family_spent(self) -> bool:
+        """Whether the fuel that this sandbox shares with others is gone. Asked before each slice, so that of many
+        guests that wait none burns another slice of it.
+        """
+        account = self.limits.account
+        return account is not None and account.is_empty
+
+    def charge(self) -> None:
+        """Take what this message burnt since the last time from the shared fuel; all that it will report as its own."""
+        account = self.limits.account
+        if account is None or self._charged is None or self.store is None:
+            return
+        burnt = self.limits.fuel - self.store.fuel_left()
+        account.spend(burnt - self._charged)
+        self._charged = burnt
 
     def ended(self, fiber: Fiber) -> Ending | None:
         """How a fiber ended that is not pending any more; None for an instance that is ready."""
@@ -189,7 +222,7 @@ class WasmSandbox(abc.Sandbox):
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
         if self._job is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
-        done, endings = anyio.Event(), list[Ending]()
+        done, endings = new_event(), list[Ending]()
 
         def answer(ending: Ending) -> None:  # on the event loop
             endings.append(ending)

@@ -13,6 +13,7 @@ from .fiber import Fiber
 from .guest_state import GuestState
 from .handles import Handle, take_error
 from .loaded import LoadedGuest
+from .mappings import mappings
 
 MOST_TABLE_ELEMENTS = 100_000
 """CPython's function table has about ten thousand; each element takes eight bytes of ours."""
@@ -24,25 +25,30 @@ for a guest that was ended in the middle. For one that answered it is exact."""
 
 
 class GuestStore:
-    """A store, its limits, its WASI and its instance. `close` frees all of it."""
+    """A store, its limits, its WASI and its instance. `close` frees all of it.
+
+    Raises NoRoom if the process has no room for another.
+    """
 
     def __init__(self, guest: LoadedGuest, state: GuestState) -> None:
         self._guest, self._state = guest, state
+        mappings.enter()
         self._store = Handle(c.store_new(guest.engine.ptr(), state.number, c.NO_FINALIZER), c.store_delete)
         self._context = c.store_context(self._store.pointer)
         self._instance = c.Instance()
+        self._handler: c.Function | None = None
         c.store_limiter(self._store.pointer, state.limits.ram, MOST_TABLE_ELEMENTS, -1, -1, -1)
-        c.context_set_epoch_deadline(self._context, 1)
         # The header declares an error for this one, but the function returns nothing: what comes back is noise.
         c.context_yield_at_epoch(self._context, 1)
         _check(c.context_yield_at_fuel(self._context, FUEL_SLICE))
         # Nothing in it: no arguments, variables, folders or streams. Custom streams would be written to by threads of
         # wasmtime's own, which a guest could fill with memory and make its carrier wait for.
         _check(c.context_set_wasi(self._context, c.wasi_new()))
-        self.set_fuel(state.limits.fuel)
+        self.renew(state.limits.fuel)
 
-    def set_fuel(self, fuel: int) -> None:
-        """What the guest may burn from now on."""
+    def renew(self, fuel: int) -> None:
+        """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
+        c.context_set_epoch_deadline(self._context, 1)
         _check(c.context_set_fuel(self._context, fuel))
 
     def fuel_left(self) -> int:
@@ -66,7 +72,9 @@ class GuestStore:
 
     def call(self, request: str) -> GuestCall:
         """The fiber that hands `request` to the guest's handler."""
-        return GuestCall(self._find_handler(), self._context, request)
+        if self._handler is None:
+            self._handler = self._find_handler()
+        return GuestCall(self._handler, self._context, request)
 
     def _find_handler(self) -> c.Function:
         function = c.Function()
@@ -78,7 +86,10 @@ class GuestStore:
 
     def close(self) -> None:
         """Free the store and everything in it, once."""
+        if self._store.is_closed:
+            return
         self._store.close()
+        mappings.leave()
         self._state.forget()
 
 

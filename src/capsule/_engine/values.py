@@ -23,9 +23,9 @@ def string_argument(text: str) -> tuple[c.Value, object]:
     raw = encode(text)
     value = c.Value()
     value.kind = c.STRING
+    buffer = (ctypes.c_ubyte * max(len(raw), 1)).from_buffer_copy(raw or b"\0")
     value.of.string.size = len(raw)
-    buffer = ctypes.create_string_buffer(raw, max(len(raw), 1))
-    value.of.string.data = ctypes.cast(buffer, type(value.of.string.data))
+    value.of.string.data = buffer
     return value, buffer
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .._values import ActorSpec, TaskSpec
 from .arguments import parameters_of, signature_of
 from .bindings import bindings_of
+from .names import chain_of
 
-__all__ = ["RESERVED_METHODS", "ActorReader", "Classes"]
+__all__ = ["MOST_BASES", "RESERVED_METHODS", "ActorReader", "Classes", "FindBase"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Classes: TypeAlias = Mapping[str, ast.ClassDef]
 """The classes of a program by their names."""
+
+FindBase: TypeAlias = Callable[[ast.ClassDef, tuple[str, ...]], ast.ClassDef | None]
+"""Finds the base that a class of another module, or of the program, calls by such a chain of names."""
 
 RESERVED_METHODS = frozenset(
     """
@@ -23,6 +27,9 @@ RESERVED_METHODS = frozenset(
     """.split()
 )
 """What a ref offers itself, so that no method of an actor can be asked under these names."""
+
+MOST_BASES = 100
+"""Classes that an actor may inherit from: a source with thousands in a row would take time with their square."""
 
 _PROPERTIES = {"property", "cached_property", "abstractproperty", "setter", "getter", "deleter"}
 _KEEP_PARAMETERS = {"abstractmethod", "cache", "classmethod", "final", "lru_cache", "override", "staticmethod"}
@@ -36,8 +43,10 @@ _NOTHING = ast.arguments([], [], None, [], [], None, [])
 class ActorReader:
     """Reads the actors of one program. What many actors inherit is read once."""
 
-    def __init__(self, classes: Classes) -> None:
-        self.classes = classes
+    def __init__(self, classes: Classes, elsewhere: FindBase | None) -> None:
+        """`elsewhere` is asked for bases that are not among `classes`."""
+        self.classes, self._elsewhere = classes, elsewhere
+        self._from_elsewhere: set[ast.ClassDef] = set()
         self._bodies: dict[ast.ClassDef, _Body] = {}
 
     def actor_of(self, cls: ast.ClassDef, settings: dict[str, Any], declaration: ast.expr) -> ActorSpec:
@@ -56,22 +65,33 @@ class ActorReader:
     def methods_of(self, cls: ast.ClassDef) -> Iterator[TaskSpec]:
         """The public methods of `cls`: its own in the order of the source, then those of its bases in the program."""
         decided: set[str] = set()
-        for each in self._ancestry(cls):
+        for each in self.ancestry(cls):
             body = self._body(each)
             yield from (method for name, method in body.methods.items() if name not in decided)
             decided |= body.bound
 
-    def _ancestry(self, cls: ast.ClassDef) -> Iterator[ast.ClassDef]:
-        """`cls`, then its bases from left to right, each with its own, as far as they stand in the program."""
-        pending, seen = [cls], set()
-        while pending:
+    def ancestry(self, cls: ast.ClassDef) -> list[ast.ClassDef]:
+        """`cls`, then its bases from left to right, each with its own, as far as they stand in the program.
+
+        Ends soon after `MOST_BASES`, which whoever asks has to refuse.
+        """
+        pending, found = [cls], dict[ast.ClassDef, None]()
+        while pending and len(found) <= MOST_BASES:
             node = pending.pop()
-            if node not in seen:
-                seen.add(node)
-                yield node
-                pending += [
-                    self.classes[name] for name in map(_plain_name, reversed(node.bases)) if name in self.classes
-                ]
+            if node not in found:
+                found[node] = None
+                pending += filter(None, (self._base(node, base) for base in reversed(node.bases[:MOST_BASES])))
+        return list(found)
+
+    def _base(self, cls: ast.ClassDef, base: ast.expr) -> ast.ClassDef | None:
+        """The class that `base`, as `cls` names it, is in the program."""
+        chain = chain_of(_bare(base))
+        if cls not in self._from_elsewhere and len(chain) == 1 and chain[0] in self.classes:
+            return self.classes[chain[0]]
+        found = self._elsewhere(cls, chain) if self._elsewhere else None
+        if found is not None:
+            self._from_elsewhere.add(found)
+        return found
 
     def _body(self, cls: ast.ClassDef) -> _Body:
         if cls not in self._bodies:
@@ -80,7 +100,7 @@ class ActorReader:
 
     def _constructor(self, cls: ast.ClassDef, name: str, declaration: ast.expr) -> TaskSpec:
         arguments, line = _NOTHING, cls.lineno
-        for each in self._ancestry(cls):
+        for each in self.ancestry(cls):
             init = self._body(each).functions.get("__init__")
             if self._makes_its_own(each, declaration) or (init is None and self._has_unknown_base(each)):
                 arguments = _ANYTHING
@@ -98,9 +118,7 @@ class ActorReader:
         return bool(changed) or "__new__" in self._body(cls).functions
 
     def _has_unknown_base(self, cls: ast.ClassDef) -> bool:
-        return any(
-            _plain_name(base) not in self.classes and _last_name(base) not in _WITHOUT_INIT for base in cls.bases
-        )
+        return any(_last_name(base) not in _WITHOUT_INIT and self._base(cls, base) is None for base in cls.bases)
 
 
 class _Body:
@@ -174,9 +192,3 @@ def _bare(node: ast.expr) -> ast.expr:
 def _last_name(node: ast.expr) -> str:
     node = _bare(node)
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _plain_name(node: ast.expr) -> str:
-    """The name that `Base` or `Base[T]` is; empty for everything else."""
-    node = _bare(node)
-    return node.id if isinstance(node, ast.Name) else ""

@@ -111,4 +111,5 @@ def _has(spec: TaskSpec, kind: str) -> bool:
 
 
 def _refused(spec: TaskSpec, why: str) -> InvalidArguments:
-    return InvalidArguments(f"{spec.function}() {why}; it is {spec.function}{spec.signature}")
+    name = spec.name if spec.function == "__init__" else spec.function.rpartition(":")[2]
+    return InvalidArguments(f"{name}() {why}; it is {name}{spec.signature}")

@@ -33,9 +33,9 @@ class Application:
     """The modules of the application, each taken apart when it is first asked for."""
 
     def __init__(self, home: Sibling, package: str) -> None:
-        self.library = Library()
+        self.library = Library(home.name)
         self._modules: dict[str, Module] = {}
-        self.home = Module(home, Imports(self.library, home.name, package), self.find)
+        self.home = Module(home, Imports(self.library, package), self.find)
         """The module of the task or actor itself."""
         self._modules[home.name] = self.home
 
@@ -43,7 +43,7 @@ class Application:
         """The module called `name`. Raises InvalidProgram if its source cannot be read."""
         if name not in self._modules:
             file = self.library.sibling(name)
-            self._modules[name] = Module(file, Imports(self.library, name, file.package), self.find)
+            self._modules[name] = Module(file, Imports(self.library, file.package), self.find)
         return self._modules[name]
 
     def submodule(self, package: Module, name: str) -> Module | None:

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from .._values import ActorSpec, TaskSpec
 from ..errors import InvalidProgram
-from .actors import RESERVED_METHODS, ActorReader
+from .actors import MOST_BASES, RESERVED_METHODS, ActorReader, FindBase
 from .arguments import parameters_of, signature_of
 from .parsing import refusal
-from .settings import SettingsReader
+from .settings import SETTINGS, SettingsReader
 
-__all__ = ["Declarations", "Definition", "Function", "classes_of", "declared_in", "functions_of", "spec_of"]
+__all__ = ["SETTINGS", "Declarations", "Definition", "Function", "classes_of", "declared_in", "functions_of", "spec_of"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -22,12 +22,15 @@ MOST_METHODS = 10_000
 """Of all actors of a program together, inherited ones counted for each: a short source could name millions."""
 
 
-def declared_in(tree: ast.Module, source: str, path: str) -> tuple[tuple[TaskSpec, ...], tuple[ActorSpec, ...]]:
+def declared_in(
+    tree: ast.Module, source: str, path: str, find_base: FindBase | None = None
+) -> tuple[tuple[TaskSpec, ...], tuple[ActorSpec, ...]]:
     """The tasks and the actors that `tree` declares, each in the order of the source.
 
-    Raises InvalidProgram for a declaration that cannot be read without running it, or that makes no sense.
+    `find_base` finds bases of actors in other modules. Raises InvalidProgram for a declaration that cannot be read
+    without running it, or that makes no sense.
     """
-    reader = _Reader(tree, source, path)
+    reader = _Reader(tree, source, path, find_base)
     found = list(reader.read())
     reader.check_the_rest()
     tasks = tuple(spec for spec in found if isinstance(spec, TaskSpec))
@@ -103,10 +106,10 @@ def _name_of_capsule(alias: ast.alias) -> str | None:
 
 
 class _Reader:
-    def __init__(self, tree: ast.Module, source: str, path: str) -> None:
+    def __init__(self, tree: ast.Module, source: str, path: str, find_base: FindBase | None) -> None:
         self.tree, self.source, self.path = tree, source, path
         self.declarations = Declarations(tree)
-        self._actors = ActorReader({node.name: node for node in classes_of(tree)})
+        self._actors = ActorReader({node.name: node for node in classes_of(tree)}, find_base)
         self._methods = 0
         self._seen: dict[str, tuple[str, int]] = {}
 
@@ -118,6 +121,8 @@ class _Reader:
                 continue
             settings = SettingsReader(kind, self.source, self.path).read(declaration)
             if isinstance(node, ast.ClassDef):
+                if len(self._actors.ancestry(node)) > MOST_BASES:
+                    raise self._refused(f"an actor inherits from {MOST_BASES} classes at most", node)
                 actor = self._actors.actor_of(node, settings, declaration)
                 self._check_one_of_a_name("actor", actor.name, node)
                 self._check_methods(actor, node)
@@ -161,7 +166,9 @@ class _Reader:
         for method in actor.methods:
             if method.name in RESERVED_METHODS:
                 reason = f"{method.name!r} is what the ref of an actor offers itself; call the method something else"
-                raise refusal(reason, self.source, self.path, method.line)
+                places = (each for each in ast.walk(self.tree) if isinstance(each, Function))
+                here = next((each for each in places if (each.name, each.lineno) == (method.name, method.line)), node)
+                raise self._refused(reason, here)
 
     def _refused(self, reason: str, node: ast.AST) -> InvalidProgram:
         return refusal(reason, self.source, self.path, node)

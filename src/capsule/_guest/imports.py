@@ -48,10 +48,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Imports:
-    """What the imports of one module mean: the module `name`, whose relative imports start from `package`."""
+    """What the imports of one module mean, whose relative imports start from `package`."""
 
     library: Library
-    name: str
     package: str
 
     def why_not(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str | None:
@@ -67,9 +66,9 @@ class Imports:
             return None
         if not self.library.is_application(module):
             return f"from {shown!r}: {why_missing(package)}"
-        why = self._fault(module)
+        why = self.library.why_not(module)
         if not why and isinstance(node, ast.ImportFrom) and self.library.is_there(f"{module}.{alias.name}"):
-            why = self._fault(f"{module}.{alias.name}")
+            why = self.library.why_not(f"{module}.{alias.name}")
         return f"from {shown!r}, {why}" if why else None
 
     def can_import(self, node: ast.Import | ast.ImportFrom) -> bool:
@@ -90,12 +89,7 @@ class Imports:
                     yield Link(bound_name(alias), bound, None, module, place, guarded)
 
     def _is_linked(self, module: str) -> bool:
-        if not module or (module != self.name and self._fault(module)):
-            return False
-        return module == self.name or self.library.is_application(module)
-
-    def _fault(self, module: str) -> str | None:
-        return None if module == self.name else self.library.why_not(module)
+        return bool(module) and self.library.is_application(module) and not self.library.why_not(module)
 
     def _is_certain(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> bool:
         if self.why_not(node, alias) is not None:

@@ -10,13 +10,24 @@ import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._values import ActorSpec, Program, TaskSpec
+import msgspec
+
+from .._values import ActorSpec, Module, Program, TaskSpec
 from ..errors import InvalidProgram
+from .actors import FindBase
 from .arguments import check_arguments
 from .declarations import declared_in, functions_of, spec_of
-from .parsing import parse, too_deep
+from .parsing import parse, refusal, too_deep
 
-__all__ = ["check_arguments", "choose", "choose_task", "program_from_source", "read_program", "shown_path"]
+__all__ = [
+    "check_arguments",
+    "choose",
+    "choose_task",
+    "program_from_source",
+    "read_program",
+    "shown_path",
+    "with_module",
+]
 
 MAX_FILE = 256 << 10
 """Bytes of a file that is run. It may be a stranger's, it is parsed in this process, and there are sources for which
@@ -26,17 +37,43 @@ larger."""
 _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
 
-def program_from_source(source: str, path: str) -> Program:
+def program_from_source(source: str, path: str, find_base: FindBase | None = None) -> Program:
     """The program that `source` is, with the tasks and actors that it declares. Nothing of it is executed.
 
-    `path` is what tracebacks show. Raises InvalidProgram, with line and excerpt, if it is not Python, is larger than
-    4 MB, or declares a task or an actor in a way that cannot be read without running it.
+    `path` is what tracebacks show, `find_base` finds bases of actors in other modules. Raises InvalidProgram, with
+    line and excerpt, if it is not Python, is larger than 4 MB, or declares a task or an actor in a way that cannot be
+    read without running it.
     """
     source = source.removeprefix("\ufeff")
     tree = parse(source, path)
     with too_deep(path):
-        tasks, actors = declared_in(tree, source, path)
+        tasks, actors = declared_in(tree, source, path, find_base)
         return Program(path=path, source=source, tasks=tasks, actors=actors)
+
+
+def with_module(program: Program, module: Module, find_base: FindBase) -> Program:
+    """`program` with `module` and what that declares, whose definitions are then named "module:name".
+
+    Raises InvalidProgram if two tasks or actors are called the same, as a guest calls them by their names alone.
+    """
+    declared = program_from_source(module.source, module.path, find_base)
+    known: Sequence[TaskSpec | ActorSpec] = (*program.tasks, *program.actors)
+    new: Sequence[TaskSpec | ActorSpec] = (*declared.tasks, *declared.actors)
+    by_name = {spec.name: spec for spec in known}
+    for spec in new:
+        first = by_name.get(spec.name)
+        if first and (first.line, module.path) != (spec.line, program.path):  # a script may be imported once more
+            reason = f"{spec.name!r} is declared here and in another module, line {first.line}; give one another name"
+            raise refusal(reason, module.source, module.path, spec.line)
+    name = module.name
+    more = [msgspec.structs.replace(task, function=f"{name}:{task.function}") for task in declared.tasks]
+    also = [msgspec.structs.replace(actor, cls=f"{name}:{actor.cls}") for actor in declared.actors]
+    return msgspec.structs.replace(
+        program,
+        tasks=(*program.tasks, *(task for task in more if task.name not in by_name)),
+        actors=(*program.actors, *(actor for actor in also if actor.name not in by_name)),
+        modules=(*program.modules, module),
+    )
 
 
 def read_program(path: str | os.PathLike[str]) -> Program:

@@ -43,7 +43,9 @@ class Sibling:
 class Library:
     """Looks modules up by their names. What was found once stays, so that one slice sees one state of the files."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: str) -> None:
+        """`home` is the module whose slice is made, and which the caller has at hand."""
+        self._home = home
         self._specs: dict[str, ModuleSpec | None] = {}
         self._origins: dict[str, Path | None] = {}
         self._siblings: dict[str, Sibling] = {}
@@ -67,6 +69,8 @@ class Library:
 
     def why_not(self, name: str) -> str | None:
         """Why the application's module `name` cannot go along; None if it can."""
+        if name == self._home:
+            return None
         if name.partition(".")[0] in _TAKEN_NAMES:
             return _TAKEN
         spec = self._spec(name)
@@ -91,7 +95,7 @@ class Library:
 
     def _read(self, name: str) -> Sibling:
         spec = self._spec(name)
-        is_package = spec is not None and spec.submodule_search_locations is not None
+        is_package = spec is None or spec.submodule_search_locations is not None  # None: a package made by hand
         if spec is None or not spec.has_location or spec.origin is None:
             places = self._locations(name) or [name]
             return Sibling(name, shown_path(places[0]), "", is_package)

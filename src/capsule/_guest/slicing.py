@@ -20,7 +20,7 @@ from .closure import Application, Search
 from .declarations import Definition, classes_of, functions_of
 from .emitting import source_of
 from .parsing import parse, refusal, too_deep
-from .program import program_from_source, shown_path
+from .program import program_from_source, shown_path, with_module
 from .reach import LOADED
 from .siblings import Sibling
 from .units import Unit
@@ -53,20 +53,35 @@ def slice_of(thing: Callable[..., object]) -> Program:
 def _program_of(search: Search) -> Program:
     state, home = search.run(), search.application.home
     sources = {module: _source_of_slice(search, module, reached.units) for module, reached in state.items()}
-    program = program_from_source(sources[home], home.path)
-    shipped = [module for module, reached in state.items() if LOADED in reached.names]
+    shipped = sorted((each for each, reached in state.items() if LOADED in reached.names), key=lambda each: each.name)
     total = sum(len(sources[module].encode()) for module in shipped)
     if total > MAX_MODULES:
         reason = f"the modules that {search.task} needs have {total:,} bytes; the most is {MAX_MODULES:,}"
         raise InvalidProgram(reason, path=home.path)
-    return msgspec.structs.replace(
-        program,
-        package=home.imports.package,
-        modules=tuple(
-            Module(name=module.name, path=module.path, source=sources[module], is_package=module.is_package)
-            for module in sorted(shipped, key=lambda module: module.name)
-        ),
-    )
+    program = program_from_source(sources[home], home.path, _Bases(search.application, home).find)
+    for each in shipped:
+        module = Module(name=each.name, path=each.path, source=sources[each], is_package=each.is_package)
+        if each is home:  # what it declares is there already
+            program = msgspec.structs.replace(program, modules=(*program.modules, module))
+        else:
+            program = with_module(program, module, _Bases(search.application, each).find)
+    return msgspec.structs.replace(program, package=home.imports.package)
+
+
+class _Bases:
+    """Follows the bases of a module's classes into other modules."""
+
+    def __init__(self, application: Application, home: reach.Module) -> None:
+        self._application, self._home = application, home
+        self._modules: dict[ast.ClassDef, reach.Module] = {}
+
+    def find(self, cls: ast.ClassDef, chain: tuple[str, ...]) -> ast.ClassDef | None:
+        """The class that `cls` calls by `chain`."""
+        found = self._application.definition(self._modules.get(cls, self._home), chain, None)
+        if found is None or not isinstance(found[1].node, ast.ClassDef):
+            return None
+        self._modules[found[1].node] = found[0]
+        return found[1].node
 
 
 def _source_of_slice(search: Search, module: reach.Module, units: frozenset[Unit]) -> str:

@@ -8,26 +8,14 @@ second.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
-from ..abc import Ending, Engine, Limits, Sandbox
-from .listener import RecordingListener
-from .programs import CONTRACT_SOURCE
+from ..abc import Ending, FuelAccount
+from .opened import PATIENCE, PLENTY, Check, MakeEngine, Opened, open_sandbox, reply_of
 
 __all__ = ["ENGINE_CHECKS", "check_engine"]
-
-PATIENCE = 20.0
-"""Seconds after which a check that waits for something fails."""
-
-PLENTY = 60.0
-"""A timeout, in seconds, that no call here reaches."""
-
-MakeEngine = Callable[[], Engine]
-Check = Callable[[MakeEngine], Awaitable[None]]
 
 
 async def check_engine(make_engine: MakeEngine) -> None:
@@ -36,73 +24,17 @@ async def check_engine(make_engine: MakeEngine) -> None:
         await check(make_engine)
 
 
-class _Opened:
-    """A sandbox with its history, and requests in short."""
-
-    def __init__(self, engine: Engine, **limits: Any) -> None:
-        self.engine = engine
-        plenty: dict[str, Any] = {
-            "fuel": 10**10,
-            "ram": max(engine.min_ram, 64 << 20),
-            "max_output": 1 << 20,
-            "max_message": 1 << 20,
-        }
-        self.heard = RecordingListener()
-        self.sandbox: Sandbox = engine.open(Limits(**{**plenty, **limits}), self.heard)
-        self._is_loaded = False
-
-    async def call(self, function: str, *args: Any, timeout: float = PLENTY, is_last: bool = False) -> Ending:
-        request: dict[str, Any] = {"function": function, "call": [args, {}]}
-        if not self._is_loaded:
-            request = {"program": {"path": "contract.py", "source": CONTRACT_SOURCE}, **request}
-            self._is_loaded = True
-        return await self.sandbox.call(json.dumps(request), timeout=timeout, is_last=is_last)
-
-    async def value(self, function: str, *args: Any, **options: Any) -> Any:
-        return _value(await self.call(function, *args, **options))
-
-    async def is_gone(self) -> None:
-        """Wait for the end, then prove that it is told once, whatever is done to a dead sandbox."""
-        await self.heard.wait_for("closed")
-        self.sandbox.complete(1, '{"ok": "too late"}')
-        self.sandbox.close()
-        assert (await self.call("echo")).error_type == "cancelled", "a call on a closed sandbox ends as cancelled"
-        await anyio.wait_all_tasks_blocked()
-        assert self.heard.history[-1] == ("closed",), "nothing is heard of a sandbox after on_closed"
-        assert self.heard.count("closed") == 1, "on_closed is called exactly once"
-
-
-@asynccontextmanager
-async def _open(make_engine: MakeEngine, **limits: int) -> AsyncIterator[_Opened]:
-    with anyio.fail_after(PATIENCE):
-        async with make_engine() as engine:
-            opened = _Opened(engine, **limits)
-            yield opened
-            opened.sandbox.close()
-            await opened.is_gone()
-
-
-def _value(ending: Ending) -> Any:
-    assert ending.error_type is None, f"an answer was expected, not {ending.error_type}: {ending.message}"
-    assert ending.reply is not None, "an ending without an error has a reply"
-    return json.loads(ending.reply)["ok"]
-
-
-def _reply(value: Any) -> str:
-    return json.dumps({"ok": value})
-
-
 async def check_answer(make_engine: MakeEngine) -> None:
     """A call is answered with what the function returned; text keeps every character."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         assert await opened.value("echo", 1, "é\U0001f40d\0", None) == [[1, "é\U0001f40d\0", None], {}]
         assert opened.heard.history == []
 
 
 async def check_state_lasts(make_engine: MakeEngine) -> None:
     """State lasts from call to call of one sandbox, and no other sandbox sees it."""
-    async with _open(make_engine) as opened:
-        other = _Opened(opened.engine)
+    async with open_sandbox(make_engine) as opened:
+        other = Opened(opened.engine)
         assert await opened.value("keep", 1) == [1]
         assert await other.value("keep", 2) == [2]
         assert await opened.value("keep", 3) == [1, 3]
@@ -110,7 +42,7 @@ async def check_state_lasts(make_engine: MakeEngine) -> None:
 
 async def check_exception_is_an_answer(make_engine: MakeEngine) -> None:
     """An exception in the guest is an answer like any other: the sandbox lives on."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         ending = await opened.call("fail", "no luck")
         assert ending.reply is not None
         error = json.loads(ending.reply)["error"]
@@ -120,14 +52,14 @@ async def check_exception_is_an_answer(make_engine: MakeEngine) -> None:
 
 async def check_last_call_closes(make_engine: MakeEngine) -> None:
     """`is_last` closes the sandbox right after the answer, without another word from its owner."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         assert await opened.value("echo", is_last=True) == [[], {}]
         await opened.is_gone()
 
 
 async def check_first_failure_kills(make_engine: MakeEngine) -> None:
     """An ending without an answer leaves a dead sandbox, which closes by itself."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         await opened.value("echo")
         ending = await opened.call("die")
         assert (ending.reply, ending.error_type) == (None, "trap")
@@ -138,7 +70,7 @@ async def check_first_failure_kills(make_engine: MakeEngine) -> None:
 async def check_timeout(make_engine: MakeEngine) -> None:
     """A busy guest ends at its timeout, and so does one that sleeps."""
     for function, args in (("spin", ()), ("rest", (PLENTY,))):
-        async with _open(make_engine) as opened:
+        async with open_sandbox(make_engine) as opened:
             ending = await opened.call(function, *args, timeout=0.05)
             assert (ending.reply, ending.error_type) == (None, "timeout")
             await opened.is_gone()
@@ -146,7 +78,7 @@ async def check_timeout(make_engine: MakeEngine) -> None:
 
 async def check_fuel(make_engine: MakeEngine) -> None:
     """A guest ends when its fuel is spent, all of which it is charged for; each call has its own."""
-    async with _open(make_engine, fuel=400_000_000) as opened:
+    async with open_sandbox(make_engine, fuel=400_000_000) as opened:
         assert await opened.value("echo") == [[], {}]
         ending = await opened.call("spin")
         assert (ending.error_type, ending.fuel_consumed) == ("fuel_exhausted", 400_000_000)
@@ -155,21 +87,21 @@ async def check_fuel(make_engine: MakeEngine) -> None:
 
 async def check_cancel_busy(make_engine: MakeEngine) -> None:
     """Cancelling a call ends a busy guest, raises, and leaves a dead sandbox, which closes by itself."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         with anyio.move_on_after(0.05) as scope:
             await opened.call("spin")
         assert scope.cancelled_caught, "a cancelled call raises"
         await opened.is_gone()
 
 
-async def _cancelled_call(opened: _Opened, function: str, *args: Any) -> None:
+async def _cancelled_call(opened: Opened, function: str, *args: Any) -> None:
     await opened.call(function, *args)
     raise AssertionError("a cancelled call raises")
 
 
 async def check_cancel_waiting(make_engine: MakeEngine) -> None:
     """Cancelling a call whose guest waits for the host ends it too; the answer that comes later is harmless."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancelled_call, opened, "ask", "wait", None)
             await opened.heard.wait_for("submit")
@@ -180,7 +112,7 @@ async def check_cancel_waiting(make_engine: MakeEngine) -> None:
 
 async def check_cancel_before_start(make_engine: MakeEngine) -> None:
     """A call that is cancelled before it could begin runs nothing, and the sandbox is closed all the same."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         with anyio.CancelScope() as scope:
             scope.cancel()
             await opened.call("say", ["stdout", "never"])
@@ -190,15 +122,15 @@ async def check_cancel_before_start(make_engine: MakeEngine) -> None:
 
 async def check_host_call(make_engine: MakeEngine) -> None:
     """A host call goes out once with its JSON and comes back as its value, while the guest waits."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
-        tasks.start_soon(_serve, opened, _reply({"b": [2, "ü"]}))
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
+        tasks.start_soon(_serve, opened, reply_of({"b": [2, "ü"]}))
         assert await opened.value("ask", "look", {"a": "é"}) == {"b": [2, "ü"]}
         _, ticket, operation, payload = opened.heard.history[0]
         assert (ticket, operation, json.loads(str(payload))) == (1, "look", {"a": "é"})
         assert opened.heard.count("submit") == 1
 
 
-async def _serve(opened: _Opened, *replies: str) -> None:
+async def _serve(opened: Opened, *replies: str) -> None:
     for number, reply in enumerate(replies, 1):
         _, ticket, *_ = await opened.heard.wait_for("submit", number)
         opened.sandbox.complete(int(ticket), reply)
@@ -206,7 +138,7 @@ async def _serve(opened: _Opened, *replies: str) -> None:
 
 async def check_host_error(make_engine: MakeEngine) -> None:
     """An error reply is the guest's to handle: unhandled, it is its failure, and the sandbox lives on."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
         tasks.start_soon(_serve, opened, '{"error": {"error_type": "denied", "message": "not allowed"}}')
         ending = await opened.call("ask", "look", None)
         assert ending.reply is not None
@@ -216,12 +148,12 @@ async def check_host_error(make_engine: MakeEngine) -> None:
 
 async def check_many_host_calls(make_engine: MakeEngine) -> None:
     """Open calls are told apart by their tickets, in whatever order they are answered."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
 
         async def serve() -> None:
             await opened.heard.wait_for("submit", 5)
             for _, ticket, _, payload in reversed(opened.heard.history):
-                opened.sandbox.complete(int(ticket), _reply(int(payload) * 10))
+                opened.sandbox.complete(int(ticket), reply_of(int(payload) * 10))
 
         tasks.start_soon(serve)
         assert await opened.value("ask_many", 5) == [0, 10, 20, 30, 40]
@@ -230,8 +162,8 @@ async def check_many_host_calls(make_engine: MakeEngine) -> None:
 
 async def check_give_up(make_engine: MakeEngine) -> None:
     """A host call that the guest gives up is told once; its answer never reaches the guest."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
-        tasks.start_soon(_serve, opened, _reply("given up"), _reply("wanted"))
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
+        tasks.start_soon(_serve, opened, reply_of("given up"), reply_of("wanted"))
         assert await opened.value("ask_and_give_up", "first", "second") == "wanted"
         kinds = [entry[:2] for entry in opened.heard.history]
         assert kinds == [("submit", 1), ("cancel", 1), ("submit", 2)]
@@ -239,7 +171,7 @@ async def check_give_up(make_engine: MakeEngine) -> None:
 
 async def check_open_calls(make_engine: MakeEngine) -> None:
     """A guest with more open calls than it may is ended as denied."""
-    async with _open(make_engine, max_open_calls=3) as opened:
+    async with open_sandbox(make_engine, max_open_calls=3) as opened:
         ending = await opened.call("ask_many", 4)
         assert (ending.reply, ending.error_type) == (None, "denied")
         assert "3 host calls" in ending.message, "a refusal says what the limit is"
@@ -249,7 +181,7 @@ async def check_open_calls(make_engine: MakeEngine) -> None:
 
 async def check_open_payloads(make_engine: MakeEngine) -> None:
     """What open calls carry lies outside the guest's memory, and is held to the same size."""
-    async with _open(make_engine, max_message=8 << 20) as opened:
+    async with open_sandbox(make_engine, max_message=8 << 20) as opened:
         ending = await opened.call("ask_long", 9, (8 << 20) - 2)
         assert (ending.reply, ending.error_type) == (None, "denied")
         assert "memory" in ending.message
@@ -258,23 +190,79 @@ async def check_open_payloads(make_engine: MakeEngine) -> None:
 
 async def check_second_answer(make_engine: MakeEngine) -> None:
     """An answer that comes twice is dropped."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
-        tasks.start_soon(_serve, opened, _reply("one"), _reply("two"))
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
+        tasks.start_soon(_serve, opened, reply_of("one"), reply_of("two"))
         first = await opened.value("ask", "a", None)
-        opened.sandbox.complete(1, _reply("again"))
+        opened.sandbox.complete(1, reply_of("again"))
         assert [first, await opened.value("ask", "b", None)] == ["one", "two"]
+
+
+async def check_left_open(make_engine: MakeEngine) -> None:
+    """An answer to what an earlier call left open reaches no later call, whenever it comes."""
+    for is_late in (False, True):
+        async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
+            left = await opened.value("leave", "old")
+            if is_late:
+                tasks.start_soon(_answer_at, opened, 2, left)
+            else:
+                opened.sandbox.complete(left, reply_of("stale"))
+            ending = await opened.call("collect", left, timeout=0.2)
+            assert (ending.reply, ending.error_type) == (None, "timeout"), "what was left open is never delivered"
+            assert opened.heard.count("cancel") == 0, "the end of a call is no giving up: its owner knows of it"
+            await opened.is_gone()
+
+
+async def _answer_at(opened: Opened, submission: int, ticket: int) -> None:
+    await opened.heard.wait_for("submit", submission)
+    opened.sandbox.complete(ticket, reply_of("stale"))
+
+
+async def check_left_open_counts(make_engine: MakeEngine) -> None:
+    """What an earlier call left open counts as open until the host has answered it."""
+    async with open_sandbox(make_engine, max_open_calls=1) as opened, anyio.create_task_group() as tasks:
+        opened.sandbox.complete(await opened.value("leave", "old"), reply_of("stale"))
+        tasks.start_soon(_answer_at, opened, 2, 2)
+        assert await opened.value("ask", "new", None) == "stale"
+        await opened.value("leave", "old")
+        assert (await opened.call("leave", "new")).error_type == "denied"
+        await opened.is_gone()
+
+
+async def check_fuel_account(make_engine: MakeEngine) -> None:
+    """Sandboxes with one account burn it together: empty, it ends whoever burns on and whoever begins."""
+    account = FuelAccount(600_000_000)
+    async with open_sandbox(make_engine, account=account) as opened:
+        idle, other = Opened(opened.engine, account=account), Opened(opened.engine)
+        endings = [await idle.call("echo")]
+        spent: list[Ending] = []
+        async with anyio.create_task_group() as tasks:
+            for each in (opened, Opened(opened.engine, account=account)):
+                tasks.start_soon(_spin, each, spent)
+        endings += [*spent, await idle.call("echo")]
+        assert [ending.error_type for ending in endings] == [None, *["fuel_exhausted"] * 3]
+        assert {ending.message for ending in endings[1:]} == {"the fuel of the family is used up"}
+        assert (endings[-1].fuel_consumed, account.is_empty) == (0, True)
+        assert sum(ending.fuel_consumed for ending in endings) == 600_000_000 - account.left, (
+            "each unit is charged once"
+        )
+        await idle.is_gone()
+        assert await other.value("echo") == [[], {}], "a sandbox without the account is not touched"
+
+
+async def _spin(opened: Opened, endings: list[Ending]) -> None:
+    endings.append(await opened.call("spin"))
 
 
 async def check_output(make_engine: MakeEngine) -> None:
     """Printed text arrives in order, each stream by its name, before the call has its answer."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         await opened.value("say", ["stdout", "one"], ["stderr", "two"], ["stdout", "three"])
         assert opened.heard.printed() == [("stdout", "one\n"), ("stderr", "two\n"), ("stdout", "three\n")]
 
 
 async def check_output_cap(make_engine: MakeEngine) -> None:
     """Text beyond the cap is dropped, a character cut in two as well, and the ending says so; each call has its own."""
-    async with _open(make_engine, max_output=4) as opened:
+    async with open_sandbox(make_engine, max_output=4) as opened:
         cut = await opened.call("say", ["stdout", "abcé"], ["stderr", "more"])
         assert cut.output_truncated, "an ending says that output was dropped"
         assert opened.heard.printed() == [("stdout", "abc")]
@@ -285,7 +273,7 @@ async def check_output_cap(make_engine: MakeEngine) -> None:
 
 async def check_long_result(make_engine: MakeEngine) -> None:
     """An answer of more than `max_message` bytes is no answer: "invalid", and a dead sandbox."""
-    async with _open(make_engine, max_message=1000) as opened:
+    async with open_sandbox(make_engine, max_message=1000) as opened:
         assert await opened.value("answer_long", 900) == "x" * 900
         ending = await opened.call("answer_long", 1000)
         assert (ending.reply, ending.error_type) == (None, "invalid")
@@ -295,7 +283,7 @@ async def check_long_result(make_engine: MakeEngine) -> None:
 
 async def check_long_host_call(make_engine: MakeEngine) -> None:
     """A host call of more than `max_message` bytes is not passed on, and ends the guest."""
-    async with _open(make_engine, max_message=1000) as opened:
+    async with open_sandbox(make_engine, max_message=1000) as opened:
         ending = await opened.call("ask", "look", "ü" * 1000)
         assert (ending.reply, ending.error_type) == (None, "denied")
         assert "max_message" in ending.message
@@ -305,7 +293,7 @@ async def check_long_host_call(make_engine: MakeEngine) -> None:
 
 async def check_close_unused(make_engine: MakeEngine) -> None:
     """A sandbox that was never called can be closed, twice even, and says that it is gone."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         opened.sandbox.close()
         opened.sandbox.close()
         await opened.is_gone()
@@ -313,7 +301,7 @@ async def check_close_unused(make_engine: MakeEngine) -> None:
 
 async def check_close_idle(make_engine: MakeEngine) -> None:
     """A sandbox can be closed between two calls."""
-    async with _open(make_engine) as opened:
+    async with open_sandbox(make_engine) as opened:
         await opened.value("echo")
         opened.sandbox.close()
         await opened.is_gone()
@@ -321,7 +309,7 @@ async def check_close_idle(make_engine: MakeEngine) -> None:
 
 async def check_close_busy(make_engine: MakeEngine) -> None:
     """Closing a sandbox at work ends the call as cancelled, which does not raise: nobody cancelled the caller."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
 
         async def close() -> None:
             await opened.heard.wait_for("submit")
@@ -336,14 +324,14 @@ async def check_close_busy(make_engine: MakeEngine) -> None:
 
 async def check_one_call_at_a_time(make_engine: MakeEngine) -> None:
     """A second call while one is at work raises RuntimeError and disturbs nothing."""
-    async with _open(make_engine) as opened, anyio.create_task_group() as tasks:
+    async with open_sandbox(make_engine) as opened, anyio.create_task_group() as tasks:
 
         async def disturb() -> None:
             await opened.heard.wait_for("submit")
             try:
                 await opened.call("echo")
             except RuntimeError:
-                opened.sandbox.complete(1, _reply("undisturbed"))
+                opened.sandbox.complete(1, reply_of("undisturbed"))
             else:
                 raise AssertionError("a second call at the same time raises RuntimeError")
 
@@ -355,19 +343,19 @@ async def check_leaving(make_engine: MakeEngine) -> None:
     """Leaving the engine ends every sandbox, busy or idle, and waits for it; what is opened later is dead."""
     endings: list[Ending] = []
 
-    async def work(opened: _Opened) -> None:
+    async def work(opened: Opened) -> None:
         endings.append(await opened.call("ask", "wait", None))
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             async with make_engine() as engine:
-                sandboxes = busy, idle, _ = [_Opened(engine) for _ in range(3)]
+                sandboxes = busy, idle, _ = [Opened(engine) for _ in range(3)]
                 await idle.value("echo")
                 tasks.start_soon(work, busy)
                 await busy.heard.wait_for("submit")
             assert [opened.heard.count("closed") for opened in sandboxes] == [1, 1, 1], "it waits until all are closed"
         assert [ending.error_type for ending in endings] == ["cancelled"]
-        late = _Opened(engine)
+        late = Opened(engine)
         assert (await late.call("echo")).error_type == "cancelled"
         for opened in (*sandboxes, late):
             await opened.is_gone()
@@ -391,6 +379,9 @@ ENGINE_CHECKS: tuple[Check, ...] = (
     check_open_calls,
     check_open_payloads,
     check_second_answer,
+    check_left_open,
+    check_left_open_counts,
+    check_fuel_account,
     check_output,
     check_output_cap,
     check_long_result,

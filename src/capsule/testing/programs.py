@@ -52,6 +52,13 @@ def ask_and_give_up(operation, then):
     _wire.cancel(_wire.submit(operation, None))
     return _wire.call(then, None)
 
+def leave(operation):
+    return _wire.submit(operation, None)
+
+def collect(ticket):
+    _wire.submit("collecting", None)
+    return _wire.result(ticket)
+
 def ask_long(count, size):
     for _ in range(count):
         _wire.submit("long", "x" * size)
@@ -115,6 +122,15 @@ async def _ask_and_give_up(guest: FakeGuest) -> Any:
     return await guest.host_call(then)
 
 
+async def _leave(guest: FakeGuest) -> Any:
+    return guest.submit(guest.args[0])
+
+
+async def _collect(guest: FakeGuest) -> Any:
+    guest.submit("collecting")
+    return await guest.wait(guest.args[0])
+
+
 async def _ask_long(guest: FakeGuest) -> Any:
     count, size = guest.args
     for _ in range(count):
@@ -137,6 +153,8 @@ CONTRACT_SCRIPTS: Mapping[str, Script] = {
     "answer_long": _answer_long,
     "ask": _ask,
     "ask_and_give_up": _ask_and_give_up,
+    "leave": _leave,
+    "collect": _collect,
     "ask_long": _ask_long,
     "ask_many": _ask_many,
 }

@@ -20,6 +20,8 @@ PAGE = 65536
 Starter = Callable[[Callable[[], Coroutine[Any, Any, None]]], bool]
 """Starts a task of the engine's and answers True, or answers False if the engine is not open."""
 
+_FAMILY_SPENT = "the fuel of the family is used up"
+
 _STOPPED: dict[ErrorType, str] = {
     "timeout": "the task ran longer than its timeout",
     "cancelled": "the task was cancelled",
@@ -131,6 +133,7 @@ class FakeSandbox(Sandbox):
 
     async def _serve(self, call: _Call, request: str, timeout: float, is_last: bool) -> None:
         self._burnt, self._output_left, self._is_truncated = 0, self.limits.max_output, False
+        self._forget_earlier_calls()
         ending = None
         with call.scope:
             if call.stop_reason is None:
@@ -142,6 +145,12 @@ class FakeSandbox(Sandbox):
         call.done.set()
         if is_last or ending.reply is None:
             self._close_once()
+
+    def _forget_earlier_calls(self) -> None:
+        """What they left open is still to be answered, but no answer reaches this call."""
+        self._tickets = {number: ticket for number, ticket in self._tickets.items() if ticket.reply is None}
+        for ticket in self._tickets.values():
+            ticket.is_wanted = False
 
     async def _drive_in_time(self, call: _Call, request: str, timeout: float) -> Ending:
         async def time_out() -> None:
@@ -159,6 +168,7 @@ class FakeSandbox(Sandbox):
         self.requests.append(asked)
         args, kwargs = asked["call"]
         try:
+            self._check_account()
             reply = await self._reply(self._script(asked["function"]), FakeGuest(self, args, kwargs))
         except GuestEnd as end:
             return self._ending(error_type=end.error_type, message=end.message)
@@ -214,8 +224,10 @@ class FakeSandbox(Sandbox):
         return self._last_ticket
 
     async def answer_to(self, ticket: int) -> str:
-        """The reply to a host call, once."""
-        found = self._tickets[ticket]
+        """The reply to a host call of this message, once; for any other the guest waits without end."""
+        found = self._tickets.get(ticket)
+        while found is None or not found.is_wanted:
+            await anyio.sleep_forever()
         await found.answered.wait()
         del self._tickets[ticket]
         assert found.reply is not None
@@ -243,10 +255,20 @@ class FakeSandbox(Sandbox):
             self._listener.on_output(stream, shown)
 
     def burn(self, fuel: int) -> None:
-        """Count fuel up to the limit."""
-        self._burnt = min(self._burnt + fuel, self.limits.fuel)
+        """Count fuel up to the limit, and take it from the account that is shared with others."""
+        fuel = min(fuel, self.limits.fuel - self._burnt)
+        self._burnt += fuel
+        account = self.limits.account
+        if account is not None:
+            account.spend(fuel)
         if self._burnt >= self.limits.fuel:
             raise GuestEnd("fuel_exhausted", "the task used up its fuel")
+        self._check_account()
+
+    def _check_account(self) -> None:
+        account = self.limits.account
+        if account is not None and account.is_empty:
+            raise GuestEnd("fuel_exhausted", _FAMILY_SPENT)
 
     def use_ram(self, size: int) -> None:
         """Count the peak of memory."""

@@ -1,0 +1,59 @@
+"""How many sandboxes fit into the memory mappings that Linux allows one process.
+
+A sandbox takes seven mappings, and a process has 65,530 unless its machine says otherwise. Beyond that not only does
+mapping fail but unmapping too (to give back the middle of a mapping makes two of it), which wasmtime answers by
+aborting the process with every sandbox in it. So no store is made that would come near the limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+_EACH = 7  # four of a linear memory with its image and guards, two of a fiber's stack, one of function tables
+_KEPT_FREE = 10  # one part in ten of the limit stays for the application, its threads and its own memory
+
+
+class NoRoom(Exception):
+    """One more sandbox would not fit; the text says what would help."""
+
+
+class Mappings:
+    """Counts the stores of the process. `enter` and `leave` run on carriers, of several engines at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stores = 0
+        self._allowed = 0
+        self._most: int | None = None
+
+    def measure(self) -> None:
+        """Look at what the process has mapped and what it may; where nothing limits that, neither does this."""
+        try:
+            self._allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
+            with Path("/proc/self/maps").open("rb") as lines:
+                mapped = sum(1 for _ in lines)
+        except (OSError, ValueError):  # not Linux
+            return
+        free = self._allowed - self._allowed // _KEPT_FREE - mapped
+        with self._lock:
+            self._most = self._stores + max(0, free // _EACH)
+
+    def enter(self) -> None:
+        """A store is about to be made. Raises NoRoom if it must not."""
+        with self._lock:
+            if self._most is not None and self._stores >= self._most:
+                raise NoRoom(
+                    f"no room for another sandbox: {self._stores} live ones are what fits into the {self._allowed} "
+                    "memory mappings that Linux allows a process; raise vm.max_map_count or lower max_sandboxes"
+                )
+            self._stores += 1
+
+    def leave(self) -> None:
+        """A store is gone."""
+        with self._lock:
+            self._stores -= 1
+
+
+mappings = Mappings()
+"""The one of this process, because the limit is the process's."""
