@@ -28,8 +28,9 @@ LEVELS: list[set[str]] = [
     {"_values"},
     {"abc"},
     {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
-    {"_setup", "_source"},
+    {"_items", "_policies", "_setup", "_source", "_wiring"},
     {"_runtime"},
+    {"_run"},
     {"", "guest"},
     {"cli", "integrations", "scale"},
 ]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ._actor.session import Session as Session
     from ._actor.states import ActorState as ActorState
     from ._host.tools import Tool as Tool
+    from ._run import run as run
     from ._runtime import Runtime as Runtime
-    from ._runtime import run as run
     from ._task import ActorClass as ActorClass
     from ._task import Task as Task
     from ._task import actor as actor
@@ -76,7 +76,8 @@ _HOMES = {
     "_actor.session": ("Session",),
     "_actor.states": ("ActorState",),
     "_host.tools": ("Tool",),
-    "_runtime": ("Runtime", "run"),
+    "_run": ("run",),
+    "_runtime": ("Runtime",),
     "_task": ("ActorClass", "Task", "actor", "task"),
     "_values": (
         *("Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),

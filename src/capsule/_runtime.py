@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -21,26 +21,26 @@ from ._actor.delivery import Delivery, FreshHome
 from ._actor.events import EventStream
 from ._actor.family import Family
 from ._actor.grants import Grants
-from ._actor.inside import InsideActors, delivery_of
+from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.registry import Registry
 from ._actor.session import Session, evaluation_of
 from ._actor.subject import ActorSubject, SessionSubject, Subject, TaskSubject, check_size, task_call
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
-from ._guest.json_text import NotJSON, to_json
-from ._host.actors import make_actor_capabilities
-from ._host.tasks import make_task_capability
-from ._host.tools import Tool, Tools, make_tool_capability
+from ._host.tools import Tool, Tools
+from ._items import each
+from ._policies import Policies
 from ._setup import Progress, ensure_guest
 from ._source import Source
 from ._task import ActorClass, Task
-from ._values import ActorSpec, Evaluation, Event, Failure, Outcome, Program, TaskSpec
+from ._values import ActorSpec, Evaluation, Event, Outcome, Program, TaskSpec
+from ._wiring import make_capabilities, write, write_without_refs
 from .abc import CallContext, Engine
 from .errors import InvalidArguments, InvalidPolicy, RuntimeClosed, UsageError
-from .policy import MAX_RESTARTS, Policy, format_size, parse_size
+from .policy import Policy, parse_size
 
-__all__ = ["Runtime", "run"]
+__all__ = ["Runtime"]
 
 log = logging.getLogger("capsule")
 
@@ -60,9 +60,9 @@ class Runtime:
 
     `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
     declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
-    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every message on the event loop, printed text included. `progress` hears about
-    work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces
-    the real engine, for tests.
+    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every
+    message and actor on the event loop, printed text included. `progress` hears about work that takes long, such as
+    building the guest the first time (default: a line on stderr). `engine` replaces the real engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises SetupError from `async with` if the guest cannot be built on this machine.
@@ -82,20 +82,15 @@ class Runtime:
     ) -> None:
         if max_sandboxes < 1:
             raise InvalidPolicy(f"max_sandboxes: {max_sandboxes!r} is not a whole number of 1 or more")
-        self._policy, self._ceiling = policy or Policy(), ceiling
         self._tools = Tools.of(tools)
         self._tasks: TaskGroup | None = None
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
+        self._policies = Policies(policy, ceiling, self._admission)
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
         self._source = Source()
-        self._capabilities = {
-            "task": make_task_capability(self._call_from_guest, _max_depth),
-            "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, self._start_soon),
-            **make_actor_capabilities(InsideActors(self._spawn_from_guest)),
-        }
-        self._policies: dict[tuple[tuple[str, Any], ...], Policy] = {}
+        self._capabilities = make_capabilities(self._call_from_guest, self._spawn_from_guest, self._start_soon)
         self._world: World | None = None
 
     async def __aenter__(self) -> Self:
@@ -117,7 +112,7 @@ class Runtime:
                 registry,
                 self._capabilities,
                 self._notify,
-                _write,
+                write,
                 self._source.check_arguments,
             )
             self._stack = stack.pop_all()
@@ -192,7 +187,7 @@ class Runtime:
         """
         world = self._opened()
         _check_language(language)
-        subject = SessionSubject(self._session_policy(world, policy))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine))
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._spawn(world, subject, (), {}, name=name, tools=granted))
 
@@ -207,7 +202,7 @@ class Runtime:
         _check_language(language)
         if not isinstance(code, str):
             raise InvalidArguments(f"code is text, not {type(code).__name__}")
-        subject = SessionSubject(self._session_policy(world, policy))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine))
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -246,8 +241,7 @@ class Runtime:
         """
         _, spec = self._source.resolve_task(task)
         self._source.check_arguments(spec, args, kwargs)
-        text = f"[{_write(list(args), 'args', _name_of)},{_write(kwargs, 'kwargs', _name_of)}]"
-        check_size(text, self._cut_policy(spec.settings))
+        check_size(write_without_refs(args, kwargs), self._policies.cut(spec.settings))
 
     async def map(
         self, task: Runnable, items: Iterable[Any] | AsyncIterable[Any], *, limit: int = 100
@@ -262,8 +256,8 @@ class Runtime:
             raise UsageError(f"limit: {limit!r} is not a whole number of 1 or more")
         at_work: deque[ActorRef] = deque()
         try:
-            async with aclosing(_each(items)) as each:
-                async for item in each:
+            async with aclosing(each(items)) as taken:
+                async for item in taken:
                     at_work.append(self._start_once(task, item))
                     if len(at_work) >= limit:
                         yield await at_work[0].outcome()
@@ -281,7 +275,7 @@ class Runtime:
         return self._world
 
     def _subject(self, world: World, program: Program, spec: TaskSpec | ActorSpec) -> Subject:
-        policy = self._policy_for(spec, world.engine)
+        policy = self._policies.of(spec, world.engine)
         if isinstance(spec, ActorSpec):
             return ActorSubject(world, program, spec, policy)
         return TaskSubject(world, program, spec, policy)
@@ -335,7 +329,7 @@ class Runtime:
         caller: Delivery | None = None,
     ) -> Delivery:
         world = self._opened()
-        policy = self._policy_for(spec, world.engine)
+        policy = self._policies.of(spec, world.engine)
         grants = Grants(world)
         call = task_call(world, program, spec, policy, args, kwargs, grants)
         return Delivery(
@@ -349,38 +343,11 @@ class Runtime:
             tools=caller.tools if caller else self._tools,
         )
 
-    def _policy_for(self, spec: TaskSpec | ActorSpec, engine: Engine) -> Policy:
-        """The declared limits on top of the runtime's policy, cut to its ceiling; remembered, for it is asked often."""
-        declared = tuple(spec.settings.items())
-        if declared not in self._policies:
-            self._policies[declared] = self._checked(self._cut_policy(spec.settings), engine)
-        return self._policies[declared]
-
-    def _cut_policy(self, settings: dict[str, Any]) -> Policy:
-        return self._cut(self._policy.with_settings(settings))
-
-    def _cut(self, policy: Policy) -> Policy:
-        return policy if self._ceiling is None else policy.within(self._ceiling)
-
-    def _checked(self, policy: Policy, engine: Engine) -> Policy:
-        self._admission.check(policy.ram_bytes)
-        if policy.ram_bytes < engine.min_ram:
-            least = format_size(-(-engine.min_ram // (1 << 20)) << 20)
-            raise InvalidPolicy(
-                f'ram: {format_size(policy.ram_bytes)} is less than the guest needs to start; use ram="{least}" or more'
-            )
-        return policy
-
-    def _session_policy(self, world: World, policy: Policy | None) -> Policy:
-        """Code that fails over and over is what sessions are for, so no number of restarts ends one."""
-        cut = self._checked(self._cut(policy or self._policy), world.engine)
-        return cut.with_settings({"max_restarts": MAX_RESTARTS})
-
     async def _call_from_guest(
         self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]
     ) -> Any:
         caller = delivery_of(context)
-        with caller.family.child(self._policy_for(spec, self._opened().engine).ram_bytes):
+        with caller.family.child(self._policies.of(spec, self._opened().engine).ram_bytes):
             return (await self._delivery(context.program, spec, args, kwargs, caller).run()).unwrap()
 
     def _spawn_from_guest(
@@ -406,31 +373,6 @@ class Runtime:
             log.exception("on_event raised; the runtime goes on")
 
 
-def _leaves(error: BaseException) -> set[int]:
-    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
-    if isinstance(error, BaseExceptionGroup):
-        return set().union(*(_leaves(each) for each in error.exceptions))
-    return {id(error)}
-
-
-def _max_depth(context: CallContext) -> int:
-    return delivery_of(context).call.policy.max_depth
-
-
-def _tools_of(context: CallContext) -> Tools:
-    tools = delivery_of(context).tools
-    assert isinstance(tools, Tools)
-    return tools
-
-
-def _tool_calls_of(context: CallContext) -> dict[str, int]:
-    return delivery_of(context).tool_calls
-
-
-def _tool_share_of(context: CallContext) -> anyio.CapacityLimiter:
-    return delivery_of(context).family.tool_threads
-
-
 def _check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:
     """Raises InvalidArguments for a word that is spawn's own and the name of a parameter."""
     parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
@@ -445,58 +387,8 @@ def _check_language(language: str) -> None:
         raise UsageError(f"language: there is no guest for {language!r}; use 'python'")
 
 
-def _write(value: Any, name: str, default: Callable[[Any], Any]) -> str:
-    try:
-        return to_json(value, name, default)
-    except (NotJSON, RecursionError) as error:
-        raise InvalidArguments(str(error)) from None
-
-
-def _name_of(thing: Any) -> str:
-    """What stands for a ref where nothing is sent."""
-    if not isinstance(thing, ActorRef):
-        raise TypeError(type(thing).__name__)
-    return thing.name
-
-
-async def _each(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-    if isinstance(items, AsyncGenerator):
-        async with aclosing(items):  # it was made for this loop: nobody else would close it
-            async for item in items:
-                yield item
-    elif isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
-
-
-async def run(
-    file: str | os.PathLike[str],
-    args: Sequence[Any] = (),
-    kwargs: dict[str, Any] | None = None,
-    *,
-    policy: Policy | None = None,
-    ceiling: Policy | None = None,
-) -> dict[str, Any]:
-    """Run a file once, in a runtime of its own, and answer with the envelope that capsule-run's users know.
-
-    `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task. A
-    wrong call is an envelope too, with `error_type` "invalid". Raises SetupError if the guest cannot be built.
-    """
-    name = os.fspath(file)
-    try:
-        async with Runtime(policy=policy, ceiling=ceiling) as runtime:
-            ref = await runtime.spawn(name, *args, **(kwargs or {}))
-            return (await ref.outcome()).envelope()
-    except UsageError as error:
-        return invalid_envelope(name, str(error))
-
-
-def invalid_envelope(task_name: str, message: str) -> dict[str, Any]:
-    """The envelope of a call that was wrong, so that nothing ran."""
-    from ._values import Execution
-
-    failure = Failure(error_type="invalid", message=message)
-    return Outcome(success=False, error=failure, execution=Execution(task_name=task_name)).envelope()
+def _leaves(error: BaseException) -> set[int]:
+    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
+    if isinstance(error, BaseExceptionGroup):
+        return set().union(*(_leaves(each) for each in error.exceptions))
+    return {id(error)}

@@ -91,7 +91,7 @@ class Delivery:
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
         """How often each tool was called, for a message and its sub-tasks together."""
         self.context = CallContext(program=call.program, task_name=call.name, depth=depth, state=self)
-        self.children = actor.children if actor else Children(self._child_failed)
+        self.children: Children = actor.children if actor else Children(self._child_failed)
         self._attempting = anyio.CancelScope()
         self._child_failure: Failure | None = None
         self.why_cancelled = "the task was cancelled"

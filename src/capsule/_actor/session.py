@@ -107,6 +107,7 @@ def _is_lost(outcome: Outcome) -> bool:
 
 
 def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
+    """What a guest answered to a piece of code, as users see it."""
     found = _Value()
     if outcome.success:
         try:

@@ -6,12 +6,14 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import msgspec
+
 from .._values import ActorSpec, TaskSpec
 from .arguments import parameters_of, signature_of
 from .bindings import bindings_of
 from .names import chain_of
 
-__all__ = ["MOST_BASES", "RESERVED_METHODS", "ActorReader", "Classes", "FindBase"]
+__all__ = ["RESERVED_METHODS", "ActorReader", "Classes", "FindBase"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Classes: TypeAlias = Mapping[str, ast.ClassDef]
@@ -27,9 +29,6 @@ RESERVED_METHODS = frozenset(
     """.split()
 )
 """What a ref offers itself, so that no method of an actor can be asked under these names."""
-
-MOST_BASES = 100
-"""Classes that an actor may inherit from: a source with thousands in a row would take time with their square."""
 
 _PROPERTIES = {"property", "cached_property", "abstractproperty", "setter", "getter", "deleter"}
 _KEEP_PARAMETERS = {"abstractmethod", "cache", "classmethod", "final", "lru_cache", "override", "staticmethod"}
@@ -64,23 +63,21 @@ class ActorReader:
 
     def methods_of(self, cls: ast.ClassDef) -> Iterator[TaskSpec]:
         """The public methods of `cls`: its own in the order of the source, then those of its bases in the program."""
-        decided: set[str] = set()
-        for each in self.ancestry(cls):
-            body = self._body(each)
-            yield from (method for name, method in body.methods.items() if name not in decided)
-            decided |= body.bound
+        before: list[_Body] = []
+        for body in map(self._body, self.ancestry(cls)):
+            for name, method in body.methods.items():
+                if not any(name in each.bound for each in before):
+                    yield method
+            before.append(body)
 
     def ancestry(self, cls: ast.ClassDef) -> list[ast.ClassDef]:
-        """`cls`, then its bases from left to right, each with its own, as far as they stand in the program.
-
-        Ends soon after `MOST_BASES`, which whoever asks has to refuse.
-        """
+        """`cls`, then its bases from left to right, each with its own, as far as they stand in the program."""
         pending, found = [cls], dict[ast.ClassDef, None]()
-        while pending and len(found) <= MOST_BASES:
+        while pending:
             node = pending.pop()
             if node not in found:
                 found[node] = None
-                pending += filter(None, (self._base(node, base) for base in reversed(node.bases[:MOST_BASES])))
+                pending += filter(None, (self._base(node, base) for base in reversed(node.bases)))
         return list(found)
 
     def _base(self, cls: ast.ClassDef, base: ast.expr) -> ast.ClassDef | None:
@@ -99,16 +96,13 @@ class ActorReader:
         return self._bodies[cls]
 
     def _constructor(self, cls: ast.ClassDef, name: str, declaration: ast.expr) -> TaskSpec:
-        arguments, line = _NOTHING, cls.lineno
         for each in self.ancestry(cls):
-            init = self._body(each).functions.get("__init__")
+            init = self._body(each).init
             if self._makes_its_own(each, declaration) or (init is None and self._has_unknown_base(each)):
-                arguments = _ANYTHING
-                break
+                return _spec(name, "__init__", cls.lineno, _ANYTHING)
             if init is not None:
-                arguments, line = _arguments_of(init), init.lineno
-                break
-        return _spec(name, "__init__", line, arguments)
+                return msgspec.structs.replace(init, name=name)
+        return _spec(name, "__init__", cls.lineno, _NOTHING)
 
     def _makes_its_own(self, cls: ast.ClassDef, declaration: ast.expr) -> bool:
         """Whether something else than `__init__` may decide what `cls` is called with."""
@@ -127,6 +121,8 @@ class _Body:
     def __init__(self, cls: ast.ClassDef) -> None:
         self.functions = {function.name: function for function in _defined_in(cls)}  # of two the later one holds
         self.bound = bindings_of(*cls.body).bound
+        init = self.functions.get("__init__")
+        self.init = _method(init) if init else None
         self.methods = {
             name: _method(function)
             for name, function in self.functions.items()

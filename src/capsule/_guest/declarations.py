@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from .._values import ActorSpec, TaskSpec
 from ..errors import InvalidProgram
-from .actors import MOST_BASES, RESERVED_METHODS, ActorReader, FindBase
+from .actors import RESERVED_METHODS, ActorReader, FindBase
 from .arguments import parameters_of, signature_of
 from .parsing import refusal
 from .settings import SETTINGS, SettingsReader
@@ -18,8 +18,9 @@ __all__ = ["SETTINGS", "Declarations", "Definition", "Function", "classes_of", "
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
-MOST_METHODS = 10_000
-"""Of all actors of a program together, inherited ones counted for each: a short source could name millions."""
+MOST_PARTS = 10_000
+"""Methods and bases of all actors of a program together, inherited ones counted for each: a short source could name
+millions."""
 
 
 def declared_in(
@@ -110,7 +111,7 @@ class _Reader:
         self.tree, self.source, self.path = tree, source, path
         self.declarations = Declarations(tree)
         self._actors = ActorReader({node.name: node for node in classes_of(tree)}, find_base)
-        self._methods = 0
+        self._parts = 0
         self._seen: dict[str, tuple[str, int]] = {}
 
     def read(self) -> Iterator[TaskSpec | ActorSpec]:
@@ -121,8 +122,7 @@ class _Reader:
                 continue
             settings = SettingsReader(kind, self.source, self.path).read(declaration)
             if isinstance(node, ast.ClassDef):
-                if len(self._actors.ancestry(node)) > MOST_BASES:
-                    raise self._refused(f"an actor inherits from {MOST_BASES} classes at most", node)
+                self._count(len(self._actors.ancestry(node)), node)
                 actor = self._actors.actor_of(node, settings, declaration)
                 self._check_one_of_a_name("actor", actor.name, node)
                 self._check_methods(actor, node)
@@ -159,10 +159,13 @@ class _Reader:
                 what = f"there are two {kind}s" if first == kind else "there are an actor and a task"
                 raise self._refused(f"{what} {shown!r}; the first is on line {line}", node)
 
+    def _count(self, more: int, node: ast.ClassDef) -> None:
+        self._parts += more
+        if self._parts > MOST_PARTS:
+            raise self._refused(f"the actors up to here have more than {MOST_PARTS:,} methods and bases", node)
+
     def _check_methods(self, actor: ActorSpec, node: ast.ClassDef) -> None:
-        self._methods += len(actor.methods)
-        if self._methods > MOST_METHODS:
-            raise self._refused(f"the actors up to here have more than {MOST_METHODS:,} methods", node)
+        self._count(len(actor.methods), node)
         for method in actor.methods:
             if method.name in RESERVED_METHODS:
                 reason = f"{method.name!r} is what the ref of an actor offers itself; call the method something else"

@@ -1,0 +1,67 @@
+"""Where rooms of one level meet: the capabilities on top of what actors know of their callers, and JSON with refs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+
+from ._actor.inside import InsideActors, Spawn, delivery_of
+from ._actor.ref import ActorRef
+from ._guest.json_text import NotJSON, to_json
+from ._host.actors import make_actor_capabilities
+from ._host.tasks import make_task_capability
+from ._host.tools import Tools, make_tool_capability
+from ._values import TaskSpec
+from .abc import CallContext, Capability
+from .errors import InvalidArguments
+
+CallTask = Callable[[CallContext, TaskSpec, list[Any], dict[str, Any]], Awaitable[Any]]
+
+
+def make_capabilities(call_task: CallTask, spawn: Spawn, start_soon: Callable[..., None]) -> dict[str, Capability]:
+    """All that the host does for guests, by name. `start_soon` is of a task group that outlives every caller."""
+    return {
+        "task": make_task_capability(call_task, _max_depth),
+        "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon),
+        **make_actor_capabilities(InsideActors(spawn)),
+    }
+
+
+def write(value: Any, name: str, default: Callable[[Any], Any]) -> str:
+    """`value` as JSON text. Raises InvalidArguments, which names the place below `name`."""
+    try:
+        return to_json(value, name, default)
+    except (NotJSON, RecursionError) as error:
+        raise InvalidArguments(str(error)) from None
+
+
+def write_without_refs(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+    """The arguments of a call that is not sent, for its size."""
+    return f"[{write(list(args), 'args', _name_of)},{write(kwargs, 'kwargs', _name_of)}]"
+
+
+def _name_of(thing: Any) -> str:
+    """What stands for a ref where nothing is sent."""
+    if not isinstance(thing, ActorRef):
+        raise TypeError(type(thing).__name__)
+    return thing.name
+
+
+def _max_depth(context: CallContext) -> int:
+    return delivery_of(context).call.policy.max_depth
+
+
+def _tools_of(context: CallContext) -> Tools:
+    tools = delivery_of(context).tools
+    assert isinstance(tools, Tools)
+    return tools
+
+
+def _tool_calls_of(context: CallContext) -> dict[str, int]:
+    return delivery_of(context).tool_calls
+
+
+def _tool_share_of(context: CallContext) -> anyio.CapacityLimiter:
+    return delivery_of(context).family.tool_threads
