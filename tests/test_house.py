@@ -6,6 +6,7 @@ import ast
 import functools
 import subprocess
 import sys
+import typing
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -222,9 +223,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("name", capsule.__all__)
 def test_tracebacks_say_capsule(name: str) -> None:
-    """A public class or function is called by the name under which users import it."""
+    """A public class or function is called by the name under which users import it.
+
+    A value with fields is not: tools and msgspec look its hints up in the module that it says it is from.
+    """
     value = getattr(capsule, name)
-    if isinstance(value, type) or hasattr(value, "__code__"):
+    if hasattr(value, "__struct_fields__"):
+        assert set(typing.get_type_hints(value)) == set(value.__struct_fields__)
+    elif isinstance(value, type) or hasattr(value, "__code__"):
         assert value.__module__ == "capsule"
         assert value.__qualname__ == name
 

@@ -25,6 +25,10 @@ from capsule.policy import (
 
 FIELDS = Policy.__struct_fields__
 NUMBERS = {
+    "family_compute": "family_fuel",
+    "family_ram": "family_ram_bytes",
+    "idle_timeout": "idle_seconds",
+    "restart_window": "restart_window_seconds",
     "compute": "fuel",
     "ram": "ram_bytes",
     "timeout": "timeout_seconds",
@@ -34,8 +38,19 @@ NUMBERS = {
 """Fields with a unit -> the property that has them as a number. All others are numbers."""
 
 
+OPEN = ("family_compute", "family_ram", "idle_timeout")
+"""Limits that are not set unless somebody sets them."""
+
+CHOICES = ("on_failure", "restart_window")
+"""What is no limit: a ceiling leaves it alone."""
+
+LIMITS = [field for field in FIELDS if field not in CHOICES]
+COUNTS = [field for field in LIMITS if field not in (*NUMBERS, *OPEN, "max_mailbox")]
+
+
 def number(policy: Policy, field: str) -> float:
-    return getattr(policy, NUMBERS.get(field, field))
+    value = getattr(policy, NUMBERS.get(field, field))
+    return math.inf if value is None else value
 
 
 @pytest.mark.parametrize(
@@ -208,7 +223,13 @@ BAD_FIELDS = {
     "timeout": BAD_DURATION,
     "max_output": BAD_SIZE,
     "max_message": BAD_SIZE,
-    **{name: [-1, 1.5, "1", True, None, 10**9] for name in FIELDS if name not in NUMBERS},
+    "family_compute": [value for value in BAD_COMPUTE if value is not None],
+    "family_ram": [value for value in BAD_SIZE if value is not None],
+    "idle_timeout": [value for value in BAD_DURATION if value is not None],
+    "restart_window": BAD_DURATION,
+    "on_failure": ["", "RESTART", "ignore", None, 1, []],
+    "max_mailbox": [0, -1, 1.5, "1", True, None, 10**9],
+    **{name: [-1, 1.5, "1", True, None, 10**9] for name in COUNTS},
 }
 
 
@@ -221,7 +242,7 @@ def test_every_field_checks_itself(field: str) -> None:
                 make(value)
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", [field for field in LIMITS if field not in OPEN])
 def test_every_field_has_a_finite_default(field: str) -> None:
     """A policy that says nothing is a policy all the same, below the largest that can be said."""
     assert 0 <= number(Policy(), field) <= number(Policy.largest(), field) < math.inf
@@ -272,11 +293,17 @@ policies = st.builds(
     compute=st.integers(1, MAX_FUEL) | st.sampled_from(sorted(COMPUTE_LEVELS)),
     timeout=durations,
     **{field: sizes(field) for field in ("ram", "max_output", "max_message")},
-    **{field: st.integers(0, int(number(LARGEST, field))) for field in FIELDS if field not in NUMBERS},
+    family_compute=st.none() | st.integers(1, MAX_FUEL),
+    family_ram=st.none() | sizes("max_output"),
+    idle_timeout=st.none() | durations,
+    restart_window=durations,
+    on_failure=st.sampled_from(["restart", "stop", "escalate"]),
+    max_mailbox=st.integers(1, 1000),
+    **{field: st.integers(0, int(number(LARGEST, field))) for field in COUNTS},
 )
 
 
-@pytest.mark.parametrize("field", [field for field in FIELDS if field != "timeout"])
+@pytest.mark.parametrize("field", [field for field in LIMITS if field not in ("timeout", *OPEN)])
 def test_the_largest_is_the_largest(field: str) -> None:
     """`largest` allows as much as can be said of every limit: one more is refused, by name."""
     most = number(LARGEST, field)
@@ -289,8 +316,10 @@ def test_the_largest_is_the_largest(field: str) -> None:
 def test_within_never_exceeds_either_side(policy: Policy, ceiling: Policy) -> None:
     """Cut to a ceiling, each limit is the smaller of the two; a field that were forgotten here would be a hole."""
     cut = policy.within(ceiling)
-    for field in FIELDS:
+    for field in LIMITS:
         assert number(cut, field) == min(number(policy, field), number(ceiling, field)), field
+    for field in CHOICES:
+        assert getattr(cut, field) == getattr(policy, field)
 
 
 @given(policies)

@@ -100,8 +100,10 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'capsule' has no attribute {name!r}")
     value = getattr(import_module(f".{home}", __name__), name)
-    if isinstance(value, type) or callable(value):
-        value.__module__ = __name__  # tracebacks and repr say capsule.X, the name that users can import
+    # Tracebacks and repr say capsule.X, the name that users can import. What has fields stays where their types are
+    # looked up.
+    if callable(value) and not hasattr(value, "__struct_fields__"):
+        value.__module__ = __name__
     globals()[name] = value
     return value
 

@@ -63,7 +63,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What it is called by: `@task(name=...)`, or the function's own name."""
 
     function: str
-    """The function in the program's module."""
+    """The function in the program's module; `module:name` for one in another module that goes along."""
 
     line: int
     """Where its `def` stands, 1-based."""
@@ -84,7 +84,7 @@ class ActorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What it is called by: `@actor(name=...)`, or the class's own name."""
 
     cls: str
-    """The class in the program's module."""
+    """The class in the program's module; `module:name` for one in another module that goes along."""
 
     line: int
     """Where its `class` stands, 1-based."""

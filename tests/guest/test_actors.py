@@ -211,7 +211,7 @@ def test_names_of_refs_are_free_for_what_is_no_public_method():
 def test_a_short_source_cannot_name_millions_of_methods():
     """Inherited methods are counted for each actor, and bounded for all together."""
     base = "class B:\n" + "".join(f"  def f{n}(s): 0\n" for n in range(1000))
-    with pytest.raises(InvalidProgram, match="more than 10,000 methods"):
+    with pytest.raises(InvalidProgram, match="more than 10,000 methods and bases"):
         program(ACTOR + base + "".join(f"@actor\nclass A{n}(B): 0\n" for n in range(1000)))
 
 
@@ -222,6 +222,13 @@ def test_bases_that_share_bases_are_read_once():
     )
     spec = actor(f"class B0:\n  def a(self): 0\nclass C0: 0\n{layers}@actor\nclass Last(B39, C39): 0")
     assert [method.name for method in spec.methods] == ["a"]
+
+
+def test_a_long_row_of_bases_is_refused():
+    """Thousands of actors, each with all before it as bases, would hold the host for a minute."""
+    row = "class A0: 0\n" + "".join(f"@actor\nclass A{n}(A{n - 1}): 0\n" for n in range(1, 5000))
+    with pytest.raises(InvalidProgram, match="more than 10,000 methods and bases"):
+        program(ACTOR + row)
 
 
 ONE = ACTOR + "@actor(name='notes')\nclass Notes: pass\ndef helper(): pass\n"

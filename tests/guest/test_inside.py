@@ -94,3 +94,14 @@ async def test_what_the_sandbox_has_is_not_hidden(engine, name):
     modules = (Module(name=name, path="other.py", source="X = 1"),)
     (answer,) = await answers(engine, request_of(Program(path="a.py", source="def f(): ...", modules=modules), "f"))
     assert f"{name!r} would hide one that the sandbox has" in answer["error"]["message"]
+
+
+async def test_a_task_of_a_module_is_found(engine, applications: Applications):
+    """The host calls it by its module and name."""
+    files = {
+        "app.py": "from jobs import g\ndef f(): return g",
+        "jobs.py": "from capsule import task\n@task\ndef g(): return 7",
+    }
+    program = slice_of(applications.load(files).f)
+    (answer,) = await answers(engine, request_of(program, "jobs:g"))
+    assert answer["ok"] == 7

@@ -101,3 +101,68 @@ def test_all_modules_together_are_bounded(applications: Applications, monkeypatc
     )
     with pytest.raises(InvalidProgram, match="have 26 bytes; the most is 20"):
         slice_of(module.f)
+
+
+TASKS = {
+    "app.py": """\
+        from capsule import task
+        from jobs import double
+        import jobs as j
+        @task
+        def f(): return double(j.Keeper())
+        """,
+    "jobs.py": """\
+        from capsule import actor, task
+        @task(ram="64MB")
+        def double(x): return 2 * x
+        @task
+        def other(): ...
+        @actor(name="keeper")
+        class Keeper:
+            def get(self): ...
+        """,
+}
+
+
+def test_tasks_and_actors_of_other_modules_are_declared(applications: Applications):
+    """What is reached of them can be called, under the settings of its own module; the rest is not there."""
+    program = slice_of(applications.load(TASKS).f)
+    assert [(task.name, task.function, task.settings) for task in program.tasks] == [
+        ("f", "f", {}),
+        ("double", "jobs:double", {"ram": "64MB"}),
+    ]
+    assert [(actor.name, actor.cls) for actor in program.actors] == [("keeper", "jobs:Keeper")]
+
+
+def test_two_of_one_name_are_refused(applications: Applications):
+    """A guest calls tasks by their names, so that a name in two modules would mean two things."""
+    files = {
+        "app.py": "from capsule import task\nfrom jobs import g\n@task\ndef f(): return g()",
+        "jobs.py": "from capsule import task\n@task(name='f')\ndef g(): ...",
+    }
+    with pytest.raises(InvalidProgram, match=r"'f' is declared here and in another module, line 4") as caught:
+        slice_of(applications.load(files).f)
+    assert (caught.value.path, caught.value.line) == ("jobs.py", 3)
+
+
+def test_an_actor_has_the_methods_of_bases_in_other_modules(applications: Applications):
+    """Bases are followed through imports, and those of bases in their own modules."""
+    files = {
+        "app.py": "from capsule import actor\nfrom pack import Base\nclass Top: ...\n@actor\nclass A(Base):\n  def a(self): ...",
+        "pack/__init__.py": "from .deep import Base",
+        "pack/deep.py": "from . import top\nclass Base(top.Top):\n  def b(self): ...",
+        "pack/top.py": "class Top:\n  def __init__(self, x): ...\n  def c(self): ...",
+    }
+    (spec,) = slice_of(applications.load(files).A).actors
+    assert [method.name for method in spec.methods] == ["a", "b", "c"]
+    assert spec.create.signature == "(x)"
+
+
+def test_a_task_of_a_module_called_main_has_its_modules(applications: Applications):
+    """The program itself may be called as it is called inside the sandbox."""
+    files = {
+        "main.py": "import helpers\nX = 1\ndef f(): return helpers.g()",
+        "helpers.py": "import main\ndef g(): return main.X",
+    }
+    program = slice_of(applications.load(files, "main").f)
+    assert [module.name for module in program.modules] == ["helpers", "main"]

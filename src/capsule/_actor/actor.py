@@ -33,6 +33,10 @@ from .world import World
 
 log = logging.getLogger("capsule")
 
+MOST_CREATIONS = 10
+"""Constructors that fail in a row before a failure escalates in any case: without a message in between, an actor that
+may restart as often as it likes would be a busy loop that no timeout ends."""
+
 
 class Actor:
     """The runtime's side of an actor. Users hold an ActorRef."""
@@ -328,7 +332,7 @@ class Actor:
 
     async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
         """Decide what becomes of the actor, whose sandbox is gone. False if it ends."""
-        while True:
+        for _ in range(MOST_CREATIONS):
             decision = self._supervisor.decide(time.monotonic()) if is_fault else "restart"
             if decision != "restart":
                 self._fail(failure, "", escalates=decision == "escalate")
@@ -348,6 +352,8 @@ class Actor:
                 failure, is_fault = failed.failure, True
             else:
                 return True
+        self._fail(failure, "its constructor failed over and over: ", escalates=True)
+        return False
 
     def _fail(self, failure: Failure, why: str, *, escalates: bool | None = None) -> None:
         text = f"{failure.exception or failure.error_type}: {failure.message}"
