@@ -13,13 +13,13 @@ PATIENCE = 10.0
 class FakeJob(Job):
     """Does what `steps` say, one for each slice, and writes down everything in a shared history.
 
-    A step is a Step, an exception to raise, or a callable that answers a Step.
+    A step is a Step, an exception to raise, or a callable that answers a Step. `timeout` and `wake_at` are as in Job.
     """
 
-    def __init__(self, name: str, history: list[tuple], *steps, timeout: float = NEVER, wake_at: float = NEVER) -> None:
-        super().__init__(timeout)
+    def __init__(self, name: str, history: list[tuple], *steps, is_warm: bool = False, **times: float) -> None:
+        super().__init__(times.get("timeout", NEVER), is_warm=is_warm)
         self.name, self.history, self.steps = name, history, list(steps)
-        self.sleeps_until = wake_at
+        self.sleeps_until = times.get("wake_at", NEVER)
         self.ended = threading.Event()
 
     def step(self) -> Step:

@@ -175,3 +175,37 @@ def test_answers_are_bounded() -> None:
     assert (ticket, "exceed the memory" in reply) == (2, True)
     queue.complete(3, "z" * 200)
     assert queue.take() == (3, "z" * 200)
+
+
+def test_a_new_message_hears_nothing_of_the_last() -> None:
+    """Answers to what an earlier message left open are dropped, those that came before and those that come later."""
+    queue = Queue()
+    for name in "abc":
+        queue.submit(name, "")
+    queue.complete(2, "came before")
+    queue.begin_message()
+    queue.submit("new", "")
+    queue.complete(1, "came late")
+    queue.begin_wait(0)
+    assert queue.take() == (0, "")
+    queue.complete(4, "x")
+    queue.complete(3, "later still")
+    queue.begin_wait(-1)
+    assert queue.take() == (4, "x")
+    assert queue.take() == (0, "")
+    assert [entry[0] for entry in queue.history] == ["submit"] * 4, "nobody is told that it was given up"
+
+
+def test_what_was_left_open_counts_until_it_is_answered() -> None:
+    """A new message has the room that answered operations left, and no more; payloads the same."""
+    queue = Queue(2, ram=10)
+    queue.submit("a", "x" * 5)
+    queue.submit("b", "x" * 5)
+    queue.complete(1, "")
+    queue.begin_message()
+    assert queue.submit("c", "x" * 5) == 3
+    with pytest.raises(Refused, match="host calls"):
+        queue.submit("d", "")
+    queue.begin_message()
+    queue.cancel(3)
+    assert [entry[0] for entry in queue.history] == ["submit"] * 3

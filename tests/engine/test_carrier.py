@@ -55,8 +55,8 @@ class Script:
         self.carriers.submit(FakeJob("gate", [], gate))
         gate.reached()
 
-    def job(self, name: str, *steps, **times) -> FakeJob:
-        job = FakeJob(name, self.history, *steps, **times)
+    def job(self, name: str, *steps, **options) -> FakeJob:
+        job = FakeJob(name, self.history, *steps, **options)
         self.carriers.submit(job)
         return job
 
@@ -334,6 +334,46 @@ def test_the_spare_takes_spent_jobs(open_carriers) -> None:
     first.opened.set()
     new.pass_through()
     assert new.thread == "capsule-carrier-0"
+
+
+def test_the_spare_takes_warm_jobs_that_queue_up(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of live sandboxes spread over the carriers; new ones, side by side, would be slower."""
+    monkeypatch.setattr(carrier, "HELD_UP", PATIENCE)
+    carriers, first, one, two, new = open_carriers(2), Gate(), Gate(), Gate(), Gate()
+    carriers.submit(FakeJob("first", [], first))
+    first.reached()
+    carriers.submit(FakeJob("new", [], new))
+    carriers.submit(FakeJob("one", [], one, is_warm=True))
+    assert not one.entered.wait(0.05), "one alone is not worth waking another thread"
+    carriers.submit(FakeJob("two", [], two, is_warm=True))
+    one.pass_through()
+    two.pass_through()
+    assert (one.thread, two.thread, new.entered.is_set()) == ("capsule-carrier-1", "capsule-carrier-1", False)
+    first.opened.set()
+    new.pass_through()
+
+
+def test_a_lone_warm_job_wakes_one_carrier(open_carriers) -> None:
+    """The first carrier takes it if it rests: to wake another as well would cost more than the call."""
+    carriers, history = open_carriers(3), []
+    for _ in range(20):
+        while not carriers._first_rests:
+            time.sleep(0.001)
+        gate = Gate()
+        carriers.submit(FakeJob("warm", history, gate, is_warm=True))
+        gate.pass_through()
+        assert gate.thread == "capsule-carrier-0"
+
+
+def test_new_and_warm_jobs_take_turns(script: Script) -> None:
+    """With one carrier neither kind starves while the other keeps coming."""
+    for number in range(3):
+        script.job(f"new{number}", DONE)
+        script.job(f"warm{number}", DONE, is_warm=True)
+    script.settle()
+    assert sorted(name for _, name in script.history[:2]) == ["new0", "warm0"]
+    assert sorted(name for _, name in script.history[2:4]) == ["new1", "warm1"]
+    assert len(script.history) == 6
 
 
 def test_the_spare_takes_over(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:

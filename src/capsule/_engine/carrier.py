@@ -5,7 +5,7 @@ is one instruction to the engine), and the loop must not wait for it. The loop o
 their ends, so timeouts and sleeping guests work even while the application blocks it.
 
 The first carrier takes whatever is due: new jobs and wake-ups first, then jobs that used up a slice. The others
-take jobs that used up a slice, and warm ones: further calls of a sandbox that lives, while the first is at work.
+take jobs that used up a slice, and warm ones: further calls of a sandbox that lives, once two are waiting.
 Two threads that start and close sandboxes side by side are slower than one (they fight over the address space and the
 interpreter lock), while warm calls and CPU-bound guests scale with the cores. A lone call goes to the first carrier.
 """
@@ -209,7 +209,8 @@ class Carriers:
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
         queue.append(job)
-        if queue is self._queues.spent or (queue is self._queues.warm and not self._first_rests):
+        # One warm job is left to the first: if it is busy, then most often with the last lines of the call before.
+        if queue is self._queues.spent or (queue is self._queues.warm and len(queue) > 1):
             self._spare.notify()
         self._ring()
 

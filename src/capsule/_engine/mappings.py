@@ -1,8 +1,8 @@
 """How many sandboxes fit into the memory mappings that Linux allows one process.
 
-A sandbox takes seven mappings, and a process has 65,530 unless its machine says otherwise. Beyond that not only does
-mapping fail but unmapping too (to give back the middle of a mapping makes two of it), which wasmtime answers by
-aborting the process with every sandbox in it. So no store is made that would come near the limit.
+A sandbox takes seven mappings, and a process has 65,530 unless its machine says otherwise. Whoever asks for one more
+fails, and that may be anybody: wasmtime, which panics where it cannot unmap and so ends the process with every sandbox
+in it, or the event loop, in the middle of its own work, with a MemoryError. So no store is made near the limit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-_EACH = 7  # four of a linear memory with its image and guards, two of a fiber's stack, one of function tables
+_EACH = 7  # five of a linear memory: guards, the image, what lies before and behind it; two of a stack
 _KEPT_FREE = 10  # one part in ten of the limit stays for the application, its threads and its own memory
 
 

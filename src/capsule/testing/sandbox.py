@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,7 @@ class FakeSandbox(Sandbox):
         return self._is_closing
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
-        """Run the script of the request's function, on an engine that is open."""
+        """Run the script that the request names, on an engine that is open."""
         if self._call is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
         call = _Call()
@@ -166,10 +166,10 @@ class FakeSandbox(Sandbox):
     async def _drive(self, request: str) -> Ending:
         asked = json.loads(request)
         self.requests.append(asked)
-        args, kwargs = asked["call"]
+        name, args, kwargs = _what_is_asked(asked)
         try:
             self._check_account()
-            reply = await self._reply(self._script(asked["function"]), FakeGuest(self, args, kwargs))
+            reply = await self._reply(self._script(name), FakeGuest(self, args, kwargs))
         except GuestEnd as end:
             return self._ending(error_type=end.error_type, message=end.message)
         size = len(reply.encode())
@@ -178,11 +178,12 @@ class FakeSandbox(Sandbox):
             return self._ending(error_type="invalid", message=text)
         return self._ending(reply=reply)
 
-    def _script(self, function: str) -> Callable[[FakeGuest], Awaitable[Any]]:
+    def _script(self, name: str) -> Script:
         async def missing(_: FakeGuest) -> None:
-            raise AttributeError(f"module 'main' has no attribute {function!r}")
+            if not name.endswith(".__init__"):  # every class has one
+                raise AttributeError(f"module 'main' has no attribute {name!r}")
 
-        return self._scripts.get(function, missing)
+        return self._scripts.get(name, missing)
 
     async def _reply(self, script: Script, guest: FakeGuest) -> str:
         try:
@@ -275,6 +276,17 @@ class FakeSandbox(Sandbox):
         if size > self.limits.ram:
             raise MemoryError
         self._peak = max(self._peak, size)
+
+
+def _what_is_asked(asked: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """The name of the script for a request, and its arguments."""
+    if "code" in asked:
+        return "run", [asked["code"]], {}
+    if "variables" in asked:
+        return "variables", [], {}
+    args, kwargs = asked["call"]
+    name = f"{asked['actor']}.{asked['method']}" if "actor" in asked else asked["function"]
+    return name, args, kwargs
 
 
 def _describe(error: Exception) -> dict[str, Any]:
