@@ -648,7 +648,8 @@ ENDINGS = (
 import opcode
 def main():
     op, far = opcode.opmap, opcode.opmap["EXTENDED_ARG"]
-    code = bytes([op["RESUME"], 0, far, 127, far, 255, far, 255, op["LOAD_FAST"], 255, op["RETURN_VALUE"], 0])
+    # A gigabyte behind its locals, which is more than it has.
+    code = bytes([op["RESUME"], 0, far, 16, far, 0, far, 0, op["LOAD_FAST"], 0, op["RETURN_VALUE"], 0])
     def f(a): return a
     f.__code__ = f.__code__.replace(co_code=code)
     return f(1)
