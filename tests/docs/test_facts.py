@@ -10,9 +10,11 @@ import pytest
 
 import capsule
 from capsule import ErrorType, Policy
-from capsule._actor.delivery import RETRIED
+from capsule._actor.outcomes import RETRIED
+from capsule._actor.states import TRANSITIONS
 from capsule._engine.linker import SHADOWS
-from capsule._guest.declarations import SETTINGS
+from capsule._guest.actors import RESERVED_METHODS
+from capsule._guest.settings import ACTOR_SETTINGS, SETTINGS
 from capsule.cli.run import FAILED, INTERRUPTED, SUCCESS, WRONG_CALL
 from capsule.policy import COMPUTE_LEVELS
 from docs.snippets import ROOT
@@ -32,14 +34,21 @@ def code(cell: str) -> list[str]:
 
 
 def test_every_limit_stands_in_the_readme_with_its_default() -> None:
-    """In the order of the policy; those that @task does not take say so."""
+    """In the order of the policy, with where it can be set."""
     told = {
-        code(limit)[0]: (code(default)[0].strip('"'), "`Policy` only" in what)
+        code(limit)[0]: (code(default)[0].strip('"'), "".join(re.findall(r"\((`.*) only\)", what)))
         for limit, default, what, _ in rows("README.md", "Limits")
     }
     policy = Policy()
-    assert told == {name: (str(getattr(policy, name)), name not in SETTINGS) for name in policy.__struct_fields__}
+    assert told == {name: (str(getattr(policy, name)), set_where(name)) for name in policy.__struct_fields__}
     assert list(told) == list(policy.__struct_fields__)
+
+
+def set_where(name: str) -> str:
+    """What the README says of a limit that not every declaration takes."""
+    if name in SETTINGS:
+        return ""
+    return "`@actor` and `Policy`" if name in ACTOR_SETTINGS else "`Policy`"
 
 
 def test_the_levels_stand_in_the_readme() -> None:
@@ -52,8 +61,23 @@ def test_the_levels_stand_in_the_readme() -> None:
 
 def test_every_error_type_stands_in_the_readme() -> None:
     """With whether another attempt is made."""
-    told = {code(kind)[0]: again == "yes" for kind, _, again in rows("README.md", "What errors look like")}
+    told = {code(kind)[0]: again.startswith("yes") for kind, _, again in rows("README.md", "What errors look like")}
     assert told == {kind: kind in RETRIED for kind in get_args(ErrorType)}
+
+
+def test_the_states_of_an_actor_stand_in_the_concepts() -> None:
+    """Each with the steps that the table in the code allows, in its order."""
+    table = rows("docs/concepts.md", "The states of an actor")
+    told = {code(state)[0]: frozenset(code(steps)) for state, _, steps in table}
+    assert told == TRANSITIONS
+    assert list(told) == list(TRANSITIONS)
+
+
+def test_every_name_that_a_ref_has_stands_in_the_guide() -> None:
+    """What no method of an actor may be called."""
+    text = (ROOT / "docs/guide.md").read_text("utf-8")
+    (told,) = re.findall(r"these names are the ref's own: (.*?)\.\n", text, flags=re.DOTALL)
+    assert set(code(told)) == RESERVED_METHODS
 
 
 def test_every_exit_status_stands_in_the_readme() -> None:
