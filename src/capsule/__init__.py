@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._task import Task as Task
     from ._task import actor as actor
     from ._task import task as task
+    from ._task import tools as tools
     from ._values import Ended as Ended
     from ._values import ErrorType as ErrorType
     from ._values import Evaluation as Evaluation
@@ -78,7 +79,7 @@ _HOMES = {
     "_host.tools": ("Tool",),
     "_run": ("run",),
     "_runtime": ("Runtime",),
-    "_task": ("ActorClass", "Task", "actor", "task"),
+    "_task": ("ActorClass", "Task", "actor", "task", "tools"),
     "_values": (
         *("Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),
         *("Outcome", "Printed", "Restarted", "Retried", "Spawned", "Started", "Statistics", "Stopped", "Variable"),

@@ -32,7 +32,7 @@ from ._host.tools import Tool, Tools
 from ._items import each
 from ._policies import Policies
 from ._setup import Progress, ensure_guest
-from ._source import Source
+from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Evaluation, Event, Outcome, Program, TaskSpec
 from ._wiring import make_capabilities, write, write_without_refs
@@ -138,16 +138,19 @@ class Runtime:
         guest = await ensure_guest(self._progress)
         return WasmEngine(Path(guest.file), min_ram=guest.min_ram)
 
-    async def run(self, task: Runnable, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, task: Runnable, /, *args: Any, tools: Toolbox = (), **kwargs: Any) -> Any:
         """Run a task in a fresh sandbox and wait for its value.
 
+        `tools` are functions that it and its sub-tasks may call beside the runtime's.
         Raises TaskFailed, which carries the outcome, if the task did not answer; a UsageError if the call itself was
         wrong and nothing ran; RuntimeClosed outside the `async with` block. Cancelling ends the sandbox before it
         returns.
         """
         self._opened()
         program, spec = self._source.resolve_task(task)
-        return (await self._delivery(program, spec, args, kwargs).run()).unwrap()
+        check_own_words(spec, {"tools": tools})
+        granted = self._tools.merged(Tools.of(tools))
+        return (await self._delivery(program, spec, args, kwargs, tools=granted).run()).unwrap()
 
     async def spawn(
         self, what: Spawnable, /, *args: Any, name: str | None = None, tools: Toolbox = (), **kwargs: Any
@@ -167,7 +170,7 @@ class Runtime:
         """
         world = self._opened()
         program, spec = self._source.resolve(what)
-        _check_own_words(spec, {"name": name, "tools": tools})
+        check_own_words(spec, {"name": name, "tools": tools})
         granted = self._tools.merged(Tools.of(tools))
         return self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name, tools=granted).ref()
 
@@ -244,7 +247,12 @@ class Runtime:
         check_size(write_without_refs(args, kwargs), self._policies.cut(spec.settings))
 
     async def map(
-        self, task: Runnable, items: Iterable[Any] | AsyncIterable[Any], *, limit: int = 100
+        self,
+        task: Runnable,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        limit: int = 100,
+        tools: Toolbox = (),
     ) -> AsyncIterator[Outcome]:
         """Run a task once for each item, at most `limit` at a time, and yield the outcomes in the items' order.
 
@@ -254,11 +262,12 @@ class Runtime:
         """
         if limit < 1:
             raise UsageError(f"limit: {limit!r} is not a whole number of 1 or more")
+        granted = self._tools.merged(Tools.of(tools))
         at_work: deque[ActorRef] = deque()
         try:
             async with aclosing(each(items)) as taken:
                 async for item in taken:
-                    at_work.append(self._start_once(task, item))
+                    at_work.append(self._start_once(task, item, granted))
                     if len(at_work) >= limit:
                         yield await at_work[0].outcome()
                         at_work.popleft()
@@ -315,10 +324,10 @@ class Runtime:
         world.tasks.start_soon(actor.run)
         return actor
 
-    def _start_once(self, task: Runnable, item: Any) -> ActorRef:
+    def _start_once(self, task: Runnable, item: Any, tools: Tools) -> ActorRef:
         world = self._opened()
         program, spec = self._source.resolve_task(task)
-        return self._spawn(world, self._subject(world, program, spec), (item,), {}, is_lasting=False).ref()
+        return self._spawn(world, self._subject(world, program, spec), (item,), {}, is_lasting=False, tools=tools).ref()
 
     def _delivery(
         self,
@@ -327,6 +336,7 @@ class Runtime:
         args: Sequence[Any],
         kwargs: dict[str, Any],
         caller: Delivery | None = None,
+        tools: Tools | None = None,
     ) -> Delivery:
         world = self._opened()
         policy = self._policies.of(spec, world.engine)
@@ -340,7 +350,7 @@ class Runtime:
             grants=grants,
             caller=caller,
             depth=caller.depth + 1 if caller else 0,
-            tools=caller.tools if caller else self._tools,
+            tools=caller.tools if caller else tools if tools is not None else self._tools,
         )
 
     async def _call_from_guest(
@@ -371,15 +381,6 @@ class Runtime:
             self._on_event(event)
         except Exception:
             log.exception("on_event raised; the runtime goes on")
-
-
-def _check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:
-    """Raises InvalidArguments for a word that is spawn's own and the name of a parameter."""
-    parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
-    for word in {parameter.name for parameter in parameters} & {word for word, value in given.items() if value}:
-        raise InvalidArguments(
-            f"{spec.name} has a parameter {word!r}, but {word}= is an argument of spawn itself; pass it by position"
-        )
 
 
 def _check_language(language: str) -> None:

@@ -87,3 +87,12 @@ def split_name(text: str) -> tuple[str, str | None]:
     if colon and name.isidentifier() and path and not os.path.exists(text):
         return path, name
     return text, None
+
+
+def check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:
+    """Raises InvalidArguments for a word that is the runtime's own and also the name of a parameter."""
+    parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
+    for word in {parameter.name for parameter in parameters} & {word for word, value in given.items() if value}:
+        raise InvalidArguments(
+            f"{spec.name} has a parameter {word!r}, but {word}= is an argument of the runtime's own; pass it by position"
+        )

@@ -10,7 +10,7 @@ from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 from .errors import InvalidProgram, UsageError
 from .policy import OnFailure, Policy
 
-__all__ = ["ActorClass", "Task", "actor", "task"]
+__all__ = ["ActorClass", "Task", "actor", "task", "tools"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -152,3 +152,22 @@ def _make(function: Callable[..., Any], settings: dict[str, Any]) -> Task[..., A
     if not inspect.isfunction(function):
         raise InvalidProgram(f"@task marks functions, not {type(function).__name__}")
     return Task(function, _checked(settings))
+
+
+class _InsideOnly:
+    """What `capsule` has inside a sandbox. Here it only lets a module import it that is shipped into one."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise UsageError(
+            f"tools.{name} is there inside a sandbox only; here, call the function itself, and grant it with "
+            f"runtime.spawn(..., tools=[{name}])"
+        )
+
+    def __repr__(self) -> str:
+        return "<tools, inside a sandbox>"
+
+
+tools = _InsideOnly()
+"""Inside a sandbox, `tools.search("x")` calls the tool `search` of the application."""

@@ -132,10 +132,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Largest JSON text of arguments, of a result, or of one host call, in either direction."""
 
     max_depth: int = 8
-    """How deep tasks may call tasks."""
+    """How deep tasks may call tasks, and start actors."""
 
     max_subtasks: int = 500
-    """How many tasks that a message called, directly or through others, may be live at once; waiting ones count."""
+    """How many tasks and actors that a message or an actor has called or started, directly or through others, may be
+    live at once; waiting ones count."""
 
     family_compute: int | str | None = None
     """Fuel of a message or an actor and of all that it calls and starts, together; None: each for itself."""

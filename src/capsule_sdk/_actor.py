@@ -10,7 +10,7 @@ class ActorClass:
 
     def __init__(self, cls, settings):
         functools.update_wrapper(self, cls, updated=())
-        self.__capsule_class__ = cls
+        self.__capsule_class__ = self.cls = cls
         self._name = settings.get("name") or cls.__name__
 
     def __call__(self, *args, **kwargs):
@@ -36,7 +36,7 @@ def actor(cls=None, /, **settings):
 
     `Notes("ada")` starts an actor in a sandbox of its own and answers a ref: `ref.add("x")` asks it and answers the
     value (in `async def` code it is awaited), `ref.tell.add("x")` sends and goes on, `ref.stop()` ends it. A ref can
-    be an argument and a result, also of tools. What this program starts ends with it.
+    be an argument and a result. What this program starts ends with it. `Notes.cls` is the plain class.
     """
     if cls is None:
         return functools.partial(actor, **settings)

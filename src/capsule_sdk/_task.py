@@ -16,7 +16,7 @@ def task(function=None, /, **settings):
     Calling a task from a task starts another sandbox: the value comes back, or TaskFailed is raised. An
     `async def` task is awaited. `the_task.map(items)` calls it once for each item, many at a time, and answers the
     values in the order of the items; of an `async def` task it is awaited too. The first failure is raised, and
-    what is still at work is given up.
+    what is still at work is given up. `the_task.function` is the plain function, to be called in this sandbox.
     """
     if function is None:
         return functools.partial(task, **settings)
@@ -24,7 +24,7 @@ def task(function=None, /, **settings):
     is_async = inspect.iscoroutinefunction(function)
     wrapper = functools.wraps(function)(functools.partial(_call_async if is_async else _call, name))
     wrapper.map = functools.partial(_map_async if is_async else _map, name)
-    wrapper.__capsule_task__ = function
+    wrapper.__capsule_task__ = wrapper.function = function
     return wrapper
 
 

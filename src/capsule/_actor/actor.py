@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 
 from .._values import Ended, ErrorType, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
 from ..errors import ActorStopped
@@ -76,7 +77,7 @@ class Actor:
         self.is_lasting = is_lasting
         self.tools = tools
         self.is_last = not is_lasting
-        self.was_killed = self.has_escalated = False
+        self.was_killed = self.has_escalated = self.is_let_go = False
         self._lifecycle = Lifecycle()
         self._creation = first if subject.keeps_state else None
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
@@ -211,22 +212,25 @@ class Actor:
     async def _open(self, *, is_creation: bool = False) -> OpenSandbox:
         sandbox = self._sandbox
         if sandbox is None or not sandbox.is_alive:
+            await self.children.end_all("the actor that started it began anew")
             lane_of = self.owner.place if self.owner else None
             sandbox = await OpenSandbox.open(self.world, self.subject.policy, self.family, lane_of)
             self._sandbox, self.children.place = sandbox, sandbox.place
         self._lifecycle.move("busy")
         if self._creation is not None and not is_creation and not sandbox.is_created:
-            await self._create(sandbox, self._creation)
+            sandbox = await self._create(self._creation)
         return sandbox
 
-    async def _create(self, sandbox: OpenSandbox, creation: Call) -> None:
-        """Run the constructor again, in a fresh sandbox. Raises NotCreated."""
+    async def _create(self, creation: Call) -> OpenSandbox:
+        """Run the constructor again, in a fresh sandbox: the last one, if it took several. Raises NotCreated."""
         outcome = await self._delivery(creation, None).run()
         self._tally.cost(outcome)
         if outcome.error is not None:
             self._drop_sandbox()
             raise NotCreated(outcome.error)
-        sandbox.is_created = True
+        assert self._sandbox is not None
+        self._sandbox.is_created = True
+        return self._sandbox
 
     def _drop_sandbox(self) -> None:
         if self._sandbox is not None:
@@ -253,6 +257,7 @@ class Actor:
 
     async def _live(self) -> None:
         while True:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # or what it would begin now would end as "cancelled"
             if self._child_failure is not None:
                 failure, self._child_failure = self._child_failure, None
                 self._drop_sandbox()
@@ -292,8 +297,8 @@ class Actor:
         if letter.call is self._creation and outcome.error is not None:
             self._fail(outcome.error, "its constructor failed: ")
             return False
-        if self._sandbox is None or self._sandbox.is_alive or outcome.error is None:
-            return True
+        if self._sandbox is None or self._sandbox.is_alive or outcome.error is None or self._child_failure is not None:
+            return True  # a child's failure is seen to next, and is one failure
         return await self._recover(outcome.error, is_fault=not letter.was_withdrawn)
 
     async def _deliver(self, letter: Letter, call: Call) -> Outcome:
@@ -350,6 +355,10 @@ class Actor:
                 await self._open()
             except NotCreated as failed:
                 failure, is_fault = failed.failure, True
+            except Exception as error:
+                log.exception("the engine failed")
+                text = f"the engine failed: {type(error).__name__}"
+                failure, is_fault = Failure(error_type="internal_error", message=text), True
             else:
                 return True
         self._fail(failure, "its constructor failed over and over: ", escalates=True)
@@ -372,6 +381,7 @@ class Actor:
             # The call that it was spawned with was not sent to an actor that stopped: it was cancelled.
             kind: ErrorType = "cancelled" if letter is self.first else "stopped"
             self._refuse(letter, Failure(error_type=kind, message=reason))
+        self.grants.forget_all()
         self.world.registry.remove(self)
         if self.owner is not None:
             self.owner.discard(self)
@@ -390,12 +400,14 @@ class Actor:
         self._tell_others(reason)
 
     def _tell_others(self, reason: str) -> None:
-        for watcher in self.watchers:
+        watchers = list(self.watchers)
+        for watcher in watchers:
             watcher(self)
         pass_on(self)
         if self.has_escalated and self.owner is not None:
-            self.owner.on_failure(self, reason)
-        elif self.has_escalated and not self.watchers:
+            if not self.is_let_go:
+                self.owner.on_failure(self, reason)
+        elif self.has_escalated and not watchers:
             log.warning("the actor %s failed for good: %s", self.label, reason)
 
     def _refuse(self, letter: Letter, failure: Failure) -> None:

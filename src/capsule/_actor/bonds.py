@@ -38,6 +38,8 @@ class Monitor:
     def close(self) -> None:
         """Do not call `tell` any more."""
         self._is_open = False
+        if self._hear in self._actor.watchers:
+            self._actor.watchers.remove(self._hear)
 
     def _hear(self, actor: Actor) -> None:
         if self._is_open and self._tell is not None and actor.end is not None:
@@ -94,6 +96,8 @@ class Block:
             leaving = raised
             kind, error, traceback = type(raised), raised, raised.__traceback__
         self._is_open = False
+        if self._hear in self._actor.watchers:
+            self._actor.watchers.remove(self._hear)
         swallowed = self._scope.__exit__(kind, error, traceback)
         if self._failed is not None and (error is None or swallowed):
             raise self._failed from None
@@ -107,7 +111,11 @@ class Block:
             with anyio.CancelScope(shield=True):
                 await self._actor.ended.wait()
         elif self._stops:
-            await self._actor.ref().stop(grace=None)
+            try:
+                await self._actor.ref().stop(grace=None)
+            finally:
+                with anyio.CancelScope(shield=True):  # a cancelled stop has killed it
+                    await self._actor.ended.wait()
 
     def _hear(self, actor: Actor) -> None:
         concerns = actor.has_escalated if self._stops else not actor.ended_normally

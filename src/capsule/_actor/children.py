@@ -31,9 +31,10 @@ class Children:
         return actor in self._actors
 
     async def end_all(self, reason: str) -> None:
-        """Kill them all and wait until they are gone."""
+        """Kill them all and wait until they are gone. What fails among them meanwhile is no news any more."""
         actors = list(self._actors)
         for actor in actors:
+            actor.is_let_go = True
             actor.kill(reason)
         for actor in actors:
             await actor.ended.wait()

@@ -54,7 +54,8 @@ class EventStream:
                 return self._events.popleft()
             if not self._is_open:
                 raise StopAsyncIteration
-            self._arrival = anyio.Event()
+            if self._arrival.is_set():
+                self._arrival = anyio.Event()
             await self._arrival.wait()
 
     async def __aenter__(self) -> Self:

@@ -15,6 +15,7 @@ from .decoding import decode
 
 if TYPE_CHECKING:
     from .actor import Actor
+    from .ref import ActorRef
     from .world import World
 
 MARK = "capsule:actor"
@@ -38,7 +39,7 @@ class Grants:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._by_number: dict[int, Actor] = {}
+        self._by_number: dict[int, ActorRef] = {}  # held, so that the actors count as reachable
         self._numbers: dict[Actor, int] = {}
         self._last = 0
 
@@ -71,11 +72,15 @@ class Grants:
                 self._forget_stopped()
             self._last += 1
             number = self._numbers[actor] = self._last
-            self._by_number[number] = actor
+            self._by_number[number] = actor.ref()
         return number
 
+    def forget_all(self) -> None:
+        """The sandbox is no more: what it held is held by it no longer."""
+        self._by_number, self._numbers = {}, {}
+
     def _forget_stopped(self) -> None:
-        for number, actor in list(self._by_number.items()):
+        for actor, number in list(self._numbers.items()):
             if actor.state == "stopped":
                 del self._by_number[number], self._numbers[actor]
         if len(self._numbers) >= MOST_REFS:
@@ -101,10 +106,10 @@ class Grants:
         number = value.get(MARK, _NO_REF)
         if number is _NO_REF:
             return {key: self._resolve(item) for key, item in value.items()}
-        actor = self._by_number.get(number) if type(number) is int and len(value) == 1 else None
-        if actor is None:
+        ref = self._by_number.get(number) if type(number) is int and len(value) == 1 else None
+        if ref is None:
             raise Denied("using an actor that this sandbox was not given", "a ref passed to it")
-        return actor.ref()
+        return ref
 
 
 class _Writer:

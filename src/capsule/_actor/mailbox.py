@@ -94,7 +94,9 @@ class Mailbox:
         return letter
 
     async def wait(self) -> None:
-        """Wait until there is a letter, or until somebody pokes. Only the actor does so."""
+        """Wait until there is a letter, until the mailbox closes, or until somebody pokes. Only the actor does so."""
+        if self._letters or self.closed_because is not None:
+            return
         self._arrival = anyio.Event()
         try:
             await self._arrival.wait()

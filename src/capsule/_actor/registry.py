@@ -6,7 +6,7 @@ import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from ..errors import NameTaken
+from ..errors import InvalidArguments, NameTaken
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -37,7 +37,9 @@ class Registry:
         return self._names.get(name)
 
     def check_name(self, name: str | None) -> None:
-        """Raises NameTaken."""
+        """Raises NameTaken, and InvalidArguments for what is no name."""
+        if name is not None and (not isinstance(name, str) or not name):
+            raise InvalidArguments(f"name: {name!r} is not a name; use a text that is not empty")
         if name is not None and name in self._names:
             raise NameTaken(name)
 

@@ -50,7 +50,8 @@ class Session:
             raise InvalidArguments(f"code is text, not {type(code).__name__}")
         restarts = self._actor.statistics().restarts
         outcome = await self._ask("run", [code])
-        return evaluation_of(outcome, names_lost=self._actor.statistics().restarts > restarts or _is_lost(outcome))
+        began_anew = self._actor.statistics().restarts > restarts or outcome.execution.retries > 0
+        return evaluation_of(outcome, names_lost=began_anew or _is_lost(outcome))
 
     async def variables(self) -> dict[str, Variable]:
         """The names that the code has made, each with its type and a short text. Raises TaskFailed if the sandbox
