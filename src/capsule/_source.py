@@ -9,7 +9,7 @@ from typing import Any
 from ._guest.program import check_arguments, choose, choose_task, read_program
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Program, TaskSpec
-from .errors import InvalidProgram, UsageError
+from .errors import InvalidArguments, InvalidProgram, UsageError
 
 
 class Source:
@@ -94,5 +94,5 @@ def check_own_words(spec: TaskSpec | ActorSpec, given: dict[str, Any]) -> None:
     parameters = spec.create.parameters if isinstance(spec, ActorSpec) else spec.parameters
     for word in {parameter.name for parameter in parameters} & {word for word, value in given.items() if value}:
         raise InvalidArguments(
-            f"{spec.name} has a parameter {word!r}, but {word}= is an argument of the runtime's own; pass it by position"
+            f"{spec.name} has a parameter {word!r}, but {word}= is the runtime's own; pass it by position"
         )
