@@ -37,7 +37,7 @@ from ._task import ActorClass, Task
 from ._values import ActorSpec, Evaluation, Event, Outcome, Program, TaskSpec
 from ._wiring import make_capabilities, write, write_without_refs
 from .abc import CallContext, Engine
-from .errors import InvalidArguments, InvalidPolicy, RuntimeClosed, UsageError
+from .errors import InvalidPolicy, RuntimeClosed, UsageError
 from .policy import Policy, parse_size
 
 __all__ = ["Runtime"]
@@ -192,7 +192,7 @@ class Runtime:
         _check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
         granted = self._tools.merged(Tools.of(tools))
-        return Session(self._spawn(world, subject, (), {}, name=name, tools=granted))
+        return Session(self._spawn(world, subject, (), {}, name=name, tools=granted), subject)
 
     async def eval(
         self, code: str, *, language: str = "python", tools: Toolbox = (), policy: Policy | None = None
@@ -203,13 +203,11 @@ class Runtime:
         """
         world = self._opened()
         _check_language(language)
-        if not isinstance(code, str):
-            raise InvalidArguments(f"code is text, not {type(code).__name__}")
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
         grants = Grants(world)
         delivery = Delivery(
             world,
-            subject.call("run", [code], {}, grants),
+            subject.run(code),
             FreshHome(None),
             family=Family(subject.policy),
             grants=grants,

@@ -14,18 +14,18 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 
-from .._values import Ended, ErrorType, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
+from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
 from ..errors import ActorStopped
 from .bonds import pass_on
 from .call import Call
 from .children import Children
 from .delivery import Delivery, NotCreated
+from .dwelling import Dwelling
 from .family import Family
 from .grants import Grants
 from .letter import Letter
 from .mailbox import Mailbox
 from .ref import ActorRef
-from .sandbox import OpenSandbox
 from .states import ActorState, Lifecycle
 from .subject import Subject
 from .supervision import Supervisor
@@ -76,21 +76,18 @@ class Actor:
         self.links: set[Actor] = set()
         self.is_lasting = is_lasting
         self.tools = tools
-        self.is_last = not is_lasting
         self.was_killed = self.has_escalated = self.is_let_go = False
-        self._lifecycle = Lifecycle()
+        self._lifecycle, self._tally = Lifecycle(), Tally()
         self._creation = first if subject.keeps_state else None
+        self._home = Dwelling(self, self._creation, self._be_busy, self._tally.cost, self._begin_again)
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
-        self._tally = Tally()
         self._scope = anyio.CancelScope()
-        self._sandbox: OpenSandbox | None = None
         self._working: tuple[Letter, Delivery] | None = None
         self._child_failure: Failure | None = None
         self._reason: str | None = None
         self._has_failed = False
         self._ref: weakref.ref[ActorRef] | None = None
-        if self.first is not None:
-            self.mailbox.put_nowait(self.first)
+        self._next = self.first  # ahead of the mailbox, where it would take somebody's room
 
     # For its owner and those who hold a ref. None of these waits, but for `ask`.
 
@@ -148,7 +145,7 @@ class Actor:
         except BaseException:
             await self._give_up(letter)
             raise
-        if outcome.error is not None and outcome.error.error_type == "stopped":
+        if not letter.is_taken and outcome.error is not None and outcome.error.error_type == "stopped":
             raise ActorStopped(self.label, outcome.error.message)
         return outcome
 
@@ -177,9 +174,11 @@ class Actor:
         """End now, in the middle of a message if there is one."""
         if self.state == "stopped":
             return
-        self._reason, self.was_killed = self._reason or reason, True
+        if not (self.was_killed or self._has_failed):
+            self._reason = reason  # also when it was about to stop: this is why it did not do so by itself
+        self.was_killed = True
         self._has_failed = self._has_failed or failed
-        self.mailbox.close(self._reason)
+        self.mailbox.close(self._reason or reason)
         self._scope.cancel()
 
     def child_failed(self, child: Actor, reason: str) -> None:
@@ -190,51 +189,9 @@ class Actor:
             self.mailbox.poke()
             return
         letter, delivery = self._working
-        delivery.why_cancelled = message
+        delivery.cancelled_as = self._child_failure
         if letter.scope is not None:
             letter.scope.cancel()
-
-    # A home for deliveries.
-
-    async def enter(self, delivery: Delivery) -> OpenSandbox:
-        """The live sandbox, made ready for `delivery` if there is none."""
-        is_creation = delivery.call is self._creation
-        return await self._open(is_creation=is_creation)
-
-    def may_retry(self, failure: Failure) -> bool:
-        """An instance that raised lives on with its state; all else may be tried again in a fresh sandbox."""
-        is_created = self._sandbox is not None and self._sandbox.is_created
-        if failure.error_type == "task_error" and self.subject.keeps_state and is_created:
-            return False
-        self._drop_sandbox()
-        return True
-
-    async def _open(self, *, is_creation: bool = False) -> OpenSandbox:
-        sandbox = self._sandbox
-        if sandbox is None or not sandbox.is_alive:
-            await self.children.end_all("the actor that started it began anew")
-            lane_of = self.owner.place if self.owner else None
-            sandbox = await OpenSandbox.open(self.world, self.subject.policy, self.family, lane_of)
-            self._sandbox, self.children.place = sandbox, sandbox.place
-        self._lifecycle.move("busy")
-        if self._creation is not None and not is_creation and not sandbox.is_created:
-            sandbox = await self._create(self._creation)
-        return sandbox
-
-    async def _create(self, creation: Call) -> OpenSandbox:
-        """Run the constructor again, in a fresh sandbox: the last one, if it took several. Raises NotCreated."""
-        outcome = await self._delivery(creation, None).run()
-        self._tally.cost(outcome)
-        if outcome.error is not None:
-            self._drop_sandbox()
-            raise NotCreated(outcome.error)
-        assert self._sandbox is not None
-        self._sandbox.is_created = True
-        return self._sandbox
-
-    def _drop_sandbox(self) -> None:
-        if self._sandbox is not None:
-            self._sandbox.close()
 
     # Its life.
 
@@ -260,10 +217,10 @@ class Actor:
             await anyio.lowlevel.checkpoint_if_cancelled()  # or what it would begin now would end as "cancelled"
             if self._child_failure is not None:
                 failure, self._child_failure = self._child_failure, None
-                self._drop_sandbox()
+                self._home.drop()
                 if not await self._recover(failure):
                     return
-            letter = self.mailbox.take()
+            letter = self._take()
             if letter is not None:
                 if not await self._handle(letter):
                     return
@@ -297,12 +254,13 @@ class Actor:
         if letter.call is self._creation and outcome.error is not None:
             self._fail(outcome.error, "its constructor failed: ")
             return False
-        if self._sandbox is None or self._sandbox.is_alive or outcome.error is None or self._child_failure is not None:
+        if not self._home.is_lost or outcome.error is None or self._child_failure is not None:
             return True  # a child's failure is seen to next, and is one failure
         return await self._recover(outcome.error, is_fault=not letter.was_withdrawn)
 
     async def _deliver(self, letter: Letter, call: Call) -> Outcome:
-        delivery = self._delivery(call, letter.caller)
+        self._be_busy()
+        delivery = self.delivery(call, letter.caller)
         self._working = (letter, delivery)
         outcome: Outcome | None = None
         began = time.monotonic()
@@ -312,17 +270,18 @@ class Actor:
         finally:
             letter.scope = self._working = None
             outcome = outcome or delivery.cancelled()
-            if outcome.success and call is self._creation and self._sandbox is not None:
-                self._sandbox.is_created = True
+            if outcome.success and call is self._creation:
+                self._home.created()
             self._tally.count(outcome, time.monotonic() - began)
             letter.settle(outcome)
         return outcome
 
-    def _delivery(self, call: Call, caller: Delivery | None) -> Delivery:
+    def delivery(self, call: Call, caller: Delivery | None) -> Delivery:
+        """The delivery of a call to this actor, not begun."""
         return Delivery(
             self.world,
             call,
-            self,
+            self._home,
             family=self.family,
             grants=self.grants,
             caller=caller,
@@ -332,7 +291,7 @@ class Actor:
         )
 
     def _begin_anew(self, letter: Letter) -> None:
-        self._drop_sandbox()
+        self._home.drop()
         letter.settle(Outcome(success=True, execution=Execution(task_name=self.subject.name)))
 
     async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
@@ -342,17 +301,12 @@ class Actor:
             if decision != "restart":
                 self._fail(failure, "", escalates=decision == "escalate")
                 return False
-            self._lifecycle.move("restarting")
-            self._tally.restarts += 1
-            restarted = Restarted(
-                actor=self.number, task_name=self.subject.name, error=failure, restart=self._tally.restarts
-            )
-            self.world.notify(restarted)
+            self._begin_again(failure)
             await self.children.end_all("the actor that started it began anew")
             if self._creation is None or self.mailbox.closed_because is not None:
                 return True  # a sandbox is opened when there is a message for it
             try:
-                await self._open()
+                await self._home.make_ready()
             except NotCreated as failed:
                 failure, is_fault = failed.failure, True
             except Exception as error:
@@ -364,6 +318,24 @@ class Actor:
         self._fail(failure, "its constructor failed over and over: ", escalates=True)
         return False
 
+    def _begin_again(self, failure: Failure) -> None:
+        """Its state is gone, and it goes on without."""
+        self._lifecycle.move("restarting")
+        self._tally.restarts += 1
+        restarts = self._tally.restarts
+        self.world.notify(Restarted(actor=self.number, task_name=self.subject.name, error=failure, restart=restarts))
+
+    def _be_busy(self) -> None:
+        """At work; for its first message only when there is a place for it."""
+        if self.state != "starting" or self._home.is_open:
+            self._lifecycle.move("busy")
+
+    def _take(self) -> Letter | None:
+        first, self._next = self._next, None
+        if first is not None:
+            first.is_taken = True
+        return first or self.mailbox.take()
+
     def _fail(self, failure: Failure, why: str, *, escalates: bool | None = None) -> None:
         text = f"{failure.exception or failure.error_type}: {failure.message}"
         self._reason, self._has_failed = why + text, True
@@ -374,13 +346,11 @@ class Actor:
         self._lifecycle.move("stopping")
         self.mailbox.close(reason)
         await self.children.end_all("the actor that started it ended")
-        if self._sandbox is not None:
-            self._sandbox.close()
-            await self._sandbox.closed.wait()
+        await self._home.close()
+        if self._next is not None:
+            self._refuse(self._next, Failure(error_type="cancelled", message=reason))
         for letter in self.mailbox.drain():
-            # The call that it was spawned with was not sent to an actor that stopped: it was cancelled.
-            kind: ErrorType = "cancelled" if letter is self.first else "stopped"
-            self._refuse(letter, Failure(error_type=kind, message=reason))
+            self._refuse(letter, Failure(error_type="stopped", message=reason))
         self.grants.forget_all()
         self.world.registry.remove(self)
         if self.owner is not None:
@@ -400,14 +370,13 @@ class Actor:
         self._tell_others(reason)
 
     def _tell_others(self, reason: str) -> None:
-        watchers = list(self.watchers)
-        for watcher in watchers:
+        for watcher in list(self.watchers):
             watcher(self)
         pass_on(self)
         if self.has_escalated and self.owner is not None:
             if not self.is_let_go:
                 self.owner.on_failure(self, reason)
-        elif self.has_escalated and not watchers:
+        elif self.has_escalated:
             log.warning("the actor %s failed for good: %s", self.label, reason)
 
     def _refuse(self, letter: Letter, failure: Failure) -> None:

@@ -29,8 +29,9 @@ log = logging.getLogger("capsule")
 class Home(Protocol):
     """Where the attempts of a message happen."""
 
-    is_last: bool
-    """Whether the sandbox ends with the attempt."""
+    @property
+    def is_last(self) -> bool:
+        """Whether the sandbox ends with the attempt."""
 
     async def enter(self, delivery: Delivery) -> OpenSandbox:
         """The sandbox for the next attempt. Raises NotCreated if it could not be made ready for it."""
@@ -94,7 +95,8 @@ class Delivery:
         self.children: Children = actor.children if actor else Children(self._child_failed)
         self._attempting = anyio.CancelScope()
         self._child_failure: Failure | None = None
-        self.why_cancelled = "the task was cancelled"
+        self.cancelled_as = Failure(error_type="cancelled", message="the task was cancelled")
+        """What its outcome says if it is cancelled."""
         self._stdout: list[str] = []
         self._stderr: list[str] = []
         self._end: Outcome | None = None
@@ -129,7 +131,7 @@ class Delivery:
 
     def cancelled(self) -> Outcome:
         """The outcome of a message whose delivery was cancelled: one and the same for everyone who asks."""
-        return self._end or self.failed(Failure(error_type="cancelled", message=self.why_cancelled))
+        return self._end or self.failed(self.cancelled_as)
 
     def failed(self, failure: Failure) -> Outcome:
         """The outcome of a message that failed, with what it cost so far."""

@@ -55,6 +55,8 @@ class Mailbox:
         except BaseException:
             if self._senders.pop(letter, None) is None:
                 self.withdraw(letter)  # room came in the moment of the cancellation
+            else:
+                self._admit()  # it may have been the one that did not fit
             raise
         if self.closed_because is not None and letter not in self._letters and not letter.is_taken:
             raise ActorStopped(self._label, self.closed_because)

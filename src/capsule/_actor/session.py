@@ -9,10 +9,11 @@ from typing import Any, Self
 import msgspec
 
 from .._values import Evaluation, Outcome, Stopped, Variable
-from ..errors import ActorStopped, InvalidArguments
 from .actor import Actor
+from .call import Call
 from .letter import Letter
 from .ref import GRACE, ActorRef
+from .subject import SessionSubject
 
 _LOST = frozenset({"timeout", "fuel_exhausted", "stack_overflow", "trap", "denied", "cancelled", "internal_error"})
 """Errors after which the sandbox is gone. "memory_exhausted" can be either."""
@@ -30,8 +31,8 @@ class Session:
     are done one after another, in order.
     """
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor, self._ref = actor, actor.ref()
+    def __init__(self, actor: Actor, subject: SessionSubject) -> None:
+        self._actor, self._subject, self._ref = actor, subject, actor.ref()
 
     @property
     def ref(self) -> ActorRef:
@@ -46,10 +47,8 @@ class Session:
         for what is no text, ActorStopped for a session that has ended. Cancelling ends the sandbox, if the code had
         begun, and the session goes on in a fresh one.
         """
-        if not isinstance(code, str):
-            raise InvalidArguments(f"code is text, not {type(code).__name__}")
         restarts = self._actor.statistics().restarts
-        outcome = await self._ask("run", [code])
+        outcome = await self._ask(self._subject.run(code))
         began_anew = self._actor.statistics().restarts > restarts or outcome.execution.retries > 0
         return evaluation_of(outcome, names_lost=began_anew or _is_lost(outcome))
 
@@ -57,7 +56,7 @@ class Session:
         """The names that the code has made, each with its type and a short text. Raises TaskFailed if the sandbox
         does not answer, which costs it.
         """
-        found = (await self._ask("variables", [])).unwrap()
+        found = (await self._ask(self._subject.variables())).unwrap()
         try:
             return msgspec.convert(found, dict[str, Variable])
         except msgspec.ValidationError:  # the code inside has changed what answers; that is its own business
@@ -79,11 +78,8 @@ class Session:
         """Wait until it has ended; the answer says why."""
         return await self._ref.wait_stopped()
 
-    async def _ask(self, what: str, args: list[str]) -> Outcome:
-        actor = self._actor
-        if actor.mailbox.closed_because is not None:
-            raise ActorStopped(actor.label, actor.mailbox.closed_because)
-        return await actor.ask(Letter(actor.subject.call(what, args, {}, actor.grants)))
+    async def _ask(self, call: Call) -> Outcome:
+        return await self._actor.ask(Letter(call))
 
     def __await__(self) -> Generator[Any, None, Self]:
         """`await runtime.session()` works too, as for `spawn`."""

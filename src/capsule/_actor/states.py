@@ -10,11 +10,11 @@ __all__ = ["TRANSITIONS", "ActorState", "Lifecycle"]
 ActorState = Literal["starting", "idle", "busy", "restarting", "stopping", "stopped"]
 
 TRANSITIONS: Mapping[ActorState, frozenset[ActorState]] = {
-    # Waits for a place, or for its constructor.
+    # Waits for a place.
     "starting": frozenset({"idle", "busy", "stopping", "stopped"}),
     # Waits for a message.
     "idle": frozenset({"busy", "restarting", "stopping", "stopped"}),
-    # Handles a message.
+    # Handles a message, or waits for a place to do so in; its constructor is the first.
     "busy": frozenset({"idle", "restarting", "stopping", "stopped"}),
     # Its sandbox is gone, and it is about to have another.
     "restarting": frozenset({"idle", "busy", "stopping", "stopped"}),

@@ -121,16 +121,23 @@ class SessionSubject:
         """Nothing to say until code comes."""
 
     def call(self, method: str | None, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants) -> Call:
-        """`run` with the code, or `variables`."""
-        if method == "variables":
-            return self._call('{"variables":true}')
-        (code,) = args
+        """Nothing that a ref could say, in whoever's hands it is."""
+        raise UnknownMethod("a session takes code from its Session alone; its ref is for its state and its end")
+
+    def check_method(self, method: str) -> None:
+        """As `call`."""
+        raise UnknownMethod(f"a session has no method {method!r}; give it code with `await session.run(...)`")
+
+    def run(self, code: str) -> Call:
+        """One piece of code. Raises InvalidArguments if it is no text, or too long."""
+        if not isinstance(code, str):
+            raise InvalidArguments(f"code is text, not {type(code).__name__}")
         self._cells += 1
         return self._call(f'{{"code":{_text(code)},"cell":{self._cells}}}')
 
-    def check_method(self, method: str) -> None:
-        """A session is asked through its own methods."""
-        raise UnknownMethod(f"a session has no method {method!r}")
+    def variables(self) -> Call:
+        """The names that the code has made."""
+        return self._call('{"variables":true}')
 
     def _call(self, body: str) -> Call:
         check_size(body, self.policy)
