@@ -175,9 +175,9 @@ class Actor:
         if self.state == "stopped":
             return
         if not (self.was_killed or self._has_failed):
-            self._reason = reason  # also when it was about to stop: this is why it did not do so by itself
+            # Also when it was about to stop: this is why it did not do so by itself.
+            self._reason, self._has_failed = reason, failed
         self.was_killed = True
-        self._has_failed = self._has_failed or failed
         self.mailbox.close(self._reason or reason)
         self._scope.cancel()
 

@@ -127,7 +127,9 @@ class ActorRef(Grantable):
         After `grace` (seconds, or "5s"; None: as long as it takes) it is killed, and what still waits is refused
         with ActorStopped. Cancelling kills it too. Harmless once it has stopped.
         """
-        seconds = None if grace is None else parse_duration(grace, "grace") if grace else 0.0
+        seconds = (
+            None if grace is None else 0.0 if grace == 0 and grace is not False else parse_duration(grace, "grace")
+        )
         self._capsule_actor.stop_soon("it was stopped")
         try:
             with anyio.move_on_after(seconds):

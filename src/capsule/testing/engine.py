@@ -18,7 +18,8 @@ __all__ = ["FakeEngine"]
 class FakeEngine(Engine):
     """Runs scripts instead of programs, under the same limits and with the same endings as the real engine.
 
-    `scripts` maps the name of a task's function to what the guest does when it is called. `clock` is what timeouts
+    `scripts` maps what is called to what the guest does then: a task's function by its name, an actor's method as
+    "Notes.add" and its constructor as "Notes.__init__", the code of a session as "run". `clock` is what timeouts
     and `guest.sleep` count on (default: the event loop's; give a FakeClock to move it by hand). `min_ram` is what a
     guest takes to start, in bytes. Every sandbox that was opened stays in `sandboxes`, for tests to look at.
 
