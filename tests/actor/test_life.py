@@ -820,3 +820,24 @@ async def test_a_runtime_of_one_place(stage, guests: Guests) -> None:
     assert sorted(guests.seen) == list(range(100))
     assert isinstance(runtime, Runtime)
     play.assert_nothing_is_left()
+
+
+async def test_two_tasks_own_one_actor(stage) -> None:
+    """Two blocks of two tasks on one ref: each leaves its own scope, in whatever order they end."""
+    async def quick(guest: FakeGuest) -> str:
+        return "quick"
+
+    play = stage({"quick": quick})
+    async with play.runtime as runtime:
+        ref = await runtime.spawn(play["quick"])
+        entered = [anyio.Event(), anyio.Event()]
+
+        async def own(number: int) -> None:
+            async with ref:
+                entered[number].set()
+                await entered[1 - number].wait()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(own, 0)
+            tasks.start_soon(own, 1)
+        assert ref.state == "stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -40,7 +41,7 @@ class ActorRef(Grantable):
 
     def __init__(self, actor: Actor) -> None:
         self._capsule_actor = actor
-        self._blocks: list[Block] = []
+        self._blocks: defaultdict[int, list[Block]] = defaultdict(list)  # by task: each leaves its own
 
     @property
     def name(self) -> str:
@@ -182,13 +183,17 @@ class ActorRef(Grantable):
     async def __aenter__(self) -> Self:
         block = Block(self._capsule_actor, stops=True)
         await block.__aenter__()
-        self._blocks.append(block)
+        self._blocks[anyio.get_current_task().id].append(block)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return await self._blocks.pop().__aexit__(kind, error, traceback)
+        task = anyio.get_current_task().id
+        block = self._blocks[task].pop()
+        if not self._blocks[task]:
+            del self._blocks[task]
+        return await block.__aexit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"<actor {self.name} {self.state}>"
