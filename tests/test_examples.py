@@ -1,9 +1,10 @@
-"""Each example runs as its first line says, and prints what a person can follow."""
+"""Each example runs as its first lines say, and prints what a person can follow."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,51 @@ PRINTS = {
         "caviar task_error",
         "0",
     ],
+    "swarm.py": [
+        "49 towns studied by 50 workers",
+        "failed:",
+        "town-13: Worker.study: TypeError: unsupported operand type(s) for +: 'float' and 'NoneType'",
+        "advice:",
+        "464 mm of rain in town-31: take an umbrella.",
+        "463 mm of rain in town-30: take an umbrella.",
+        "462 mm of rain in town-29: take an umbrella.",
+        "town-28: no advice, denied",
+        "town-27: no advice, denied",
+        "left when the coordinator has stopped: []",
+    ],
+    "notebook.py": [
+        "mean and deviation",
+        "[2] (5.666666666666667, 4.2)",
+        "[3] ZeroDivisionError in line 2: division by zero",
+        "[4] 0.4117647058823529",
+        "[5] ToolError in line 1: nobody sells caviar",
+        "[6] {0, 1}",
+        "[7] timeout: the task ran longer than its timeout",
+        "the names are gone",
+        "[8] NameError in line 1: name 'bread' is not defined",
+        """{'word': "'still here'", 'length': '10'}""",
+        "after the reset: {}",
+        "once: 13983816",
+    ],
+    "crawler.py": [
+        "/ | Home",
+        "/deep | stack_overflow: the task's native stack is exhausted (a value nested too deeply?)",
+        "/gone | task_error: the site answered 404",
+        "/news | News",
+        "/shop/ | Shop",
+        "/shop/bread | Bread",
+        "/shop/deep | stack_overflow: the task's native stack is exhausted (a value nested too deeply?)",
+        "/shop/slow | timeout: the task ran longer than its timeout",
+        "http://169.254.169.254/latest/meta-data/ | task_error: 169.254.169.254 is not the site that we crawl",
+        "parsers that ended before the crawl: 1",
+    ],
 }
+
+LOGS = {"crawler.py": "the actor Parser failed for good: "}
+"""How each line begins that an example's log may have."""
+
+APPLICATIONS = [file for file in EXAMPLES if "anyio.run(main)" in file.read_text("utf-8")]
+"""Examples that are run by Python and open a runtime of their own."""
 
 
 def test_every_example_is_checked() -> None:
@@ -54,11 +99,29 @@ def test_every_example_is_checked() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_an_example_prints(file: Path, guest: CompiledGuest) -> None:
-    """The command in its first line ends well, and stdout holds these lines and no others."""
+    """The command in its first lines ends well, and stdout holds these lines and no others."""
     done = run(command_of(file))
     assert done.returncode == 0, done.stderr
-    printed = [words_of(line) for line in done.stdout.splitlines()]
-    assert [line for line in printed if line] == [words_of(line) for line in PRINTS[file.name]]
+    assert lines_of(done.stdout) == [words_of(line) for line in PRINTS[file.name]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("file", APPLICATIONS, ids=lambda file: file.name)
+def test_an_application_leaves_nothing(file: Path, backend: str, guest: CompiledGuest) -> None:
+    """On either loop it prints the same and warns of nothing, and no thread of capsule's is left."""
+    code = f"""
+import sys, threading, anyio
+sys.path.insert(0, {str(file.parent)!r})
+from {file.stem} import main
+anyio.run(main, backend={backend!r})
+left = [thread.name for thread in threading.enumerate() if thread.name.startswith("capsule-")]
+print(*left, file=sys.stderr, end="")
+"""
+    done = run(shlex.join([sys.executable, "-W", "error", "-c", code]))
+    told = [line for line in done.stderr.splitlines() if not line.startswith(LOGS.get(file.name, "\n"))]
+    assert (done.returncode, told) == (0, [])
+    assert lines_of(done.stdout) == [words_of(line) for line in PRINTS[file.name]]
 
 
 def test_word_count_takes_a_text(guest: CompiledGuest) -> None:
@@ -71,6 +134,11 @@ def command_of(file: Path) -> str:
     found = re.search(r"Run it with `([^`]+)`", file.read_text("utf-8"))
     assert found, f"{file.name} does not say how to run it"
     return found[1]
+
+
+def lines_of(printed: str) -> list[str]:
+    """Those with a word in them."""
+    return [line for line in map(words_of, printed.splitlines()) if line]
 
 
 def words_of(line: str) -> str:

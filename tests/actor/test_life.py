@@ -824,7 +824,8 @@ async def test_a_runtime_of_one_place(stage, guests: Guests) -> None:
 
 async def test_two_tasks_own_one_actor(stage) -> None:
     """Two blocks of two tasks on one ref: each leaves its own scope, in whatever order they end."""
-    async def quick(guest: FakeGuest) -> str:
+
+    async def quick(guest) -> str:
         return "quick"
 
     play = stage({"quick": quick})
