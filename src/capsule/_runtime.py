@@ -13,6 +13,7 @@ from typing import Any, Self
 from weakref import WeakSet
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from ._actor.actor import Actor
@@ -24,7 +25,7 @@ from ._actor.grants import Grants
 from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.registry import Registry
-from ._actor.session import Session, evaluation_of
+from ._actor.session import Session, check_language, evaluation_of
 from ._actor.subject import ActorSubject, SessionSubject, Subject, TaskSubject, check_size, task_call
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
@@ -35,7 +36,7 @@ from ._setup import Progress, ensure_guest
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Evaluation, Event, Outcome, Program, TaskSpec
-from ._wiring import make_capabilities, write, write_without_refs
+from ._wiring import leaves_of, make_capabilities, write, write_without_refs
 from .abc import CallContext, Engine
 from .errors import InvalidPolicy, RuntimeClosed, UsageError
 from .policy import Policy, parse_size
@@ -92,8 +93,19 @@ class Runtime:
         self._source = Source()
         self._capabilities = make_capabilities(self._call_from_guest, self._spawn_from_guest, self._start_soon)
         self._world: World | None = None
+        self._is_entered = False
 
     async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise UsageError("this runtime is open already: `async with` it once, and use it inside")
+        self._is_entered = True
+        try:
+            return await self._enter()
+        except BaseException:
+            self._is_entered = False
+            raise
+
+    async def _enter(self) -> Self:
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(self._given_engine or await self._make_engine())
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -125,10 +137,11 @@ class Runtime:
         try:
             return await self._stack.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            if error is not None and _leaves(group) == _leaves(error):
+            if error is not None and leaves_of(group) == leaves_of(error):
                 return False  # what the block raised, as it was raised: our task group is no business of its user
             raise
         finally:
+            self._is_entered = False
             for stream in self._streams:
                 stream.close()
 
@@ -172,7 +185,10 @@ class Runtime:
         program, spec = self._source.resolve(what)
         check_own_words(spec, {"name": name, "tools": tools})
         granted = self._tools.merged(Tools.of(tools))
-        return self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name, tools=granted).ref()
+        actor = self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name, tools=granted)
+        ref = actor.ref()
+        await anyio.lowlevel.checkpoint()  # the actor is the runtime's already: cancelled here, nothing is lost
+        return ref
 
     def session(
         self,
@@ -189,7 +205,7 @@ class Runtime:
         UsageError for a language that there is no guest for, and RuntimeClosed.
         """
         world = self._opened()
-        _check_language(language)
+        check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._spawn(world, subject, (), {}, name=name, tools=granted), subject)
@@ -202,7 +218,7 @@ class Runtime:
         As one run of a session. Cancelling ends the sandbox before it returns.
         """
         world = self._opened()
-        _check_language(language)
+        check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
         grants = Grants(world)
         delivery = Delivery(
@@ -340,6 +356,9 @@ class Runtime:
         policy = self._policies.of(spec, world.engine)
         grants = Grants(world)
         call = task_call(world, program, spec, policy, args, kwargs, grants)
+        if caller is not None and isinstance(args, list):
+            args.clear()  # written down: what a guest sent may take many times its text while it waits
+            kwargs.clear()
         return Delivery(
             world,
             call,
@@ -379,15 +398,3 @@ class Runtime:
             self._on_event(event)
         except Exception:
             log.exception("on_event raised; the runtime goes on")
-
-
-def _check_language(language: str) -> None:
-    if language != "python":
-        raise UsageError(f"language: there is no guest for {language!r}; use 'python'")
-
-
-def _leaves(error: BaseException) -> set[int]:
-    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
-    if isinstance(error, BaseExceptionGroup):
-        return set().union(*(_leaves(each) for each in error.exceptions))
-    return {id(error)}

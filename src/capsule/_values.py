@@ -259,7 +259,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """`line` in it is the line of this piece of code; `task_error` leaves the session as it was."""
 
     names_lost: bool = False
-    """The sandbox did not survive: the session goes on in a fresh one, and its names are gone."""
+    """A sandbox was lost, by this run or by one before it that could not say so: the names from before are gone."""
 
     @property
     def success(self) -> bool:

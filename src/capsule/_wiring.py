@@ -65,3 +65,10 @@ def _tool_calls_of(context: CallContext) -> dict[str, int]:
 
 def _tool_share_of(context: CallContext) -> anyio.CapacityLimiter:
     return delivery_of(context).family.tool_threads
+
+
+def leaves_of(error: BaseException) -> set[int]:
+    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
+    if isinstance(error, BaseExceptionGroup):
+        return set().union(*(leaves_of(each) for each in error.exceptions))
+    return {id(error)}

@@ -7,6 +7,7 @@ The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -17,7 +18,17 @@ __all__ = ["COMPUTE_LEVELS", "OnFailure", "Policy", "format_size", "parse_comput
 
 COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000}
 
-_SIZE_UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_SIZE_UNITS = {
+    "B": 1,
+    "KB": 1 << 10,
+    "MB": 1 << 20,
+    "GB": 1 << 30,
+    "TB": 1 << 40,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 MAX_FUEL = (1 << 63) - 1
@@ -39,6 +50,8 @@ MAX_DEPTH = 64
 MAX_SUBTASKS = 1_000_000
 MAX_MAILBOX = 1_000_000
 MAX_RESTARTS = 1_000_000
+MIN_WINDOW = 0.001
+"""Seconds of the shortest `restart_window`."""
 
 OnFailure = Literal["restart", "stop", "escalate"]
 """What becomes of an actor whose sandbox is gone. As the strategies of OTP's supervisors, for one child."""
@@ -73,13 +86,17 @@ def parse_size(value: int | str, field: str = "ram") -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", value)
-        unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
-        if match and unit:
-            number = float(match[1]) * unit
+        number = _size_in(value)
     if not 1 <= number < 1 << 62:
         raise InvalidPolicy(f'{field}: {value!r} is not a size; write it as "512KB", "64MB" or "2GB"')
     return int(number)
+
+
+@lru_cache(maxsize=1024)  # asked for with every message
+def _size_in(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
+    return float(match[1]) * unit if match and unit else -1
 
 
 def parse_duration(value: float | str, field: str = "timeout") -> float:
@@ -91,12 +108,16 @@ def parse_duration(value: float | str, field: str = "timeout") -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value) if value <= MAX_TIMEOUT else -1  # an int may be more than a float can say
     elif isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", value)
-        if match:
-            seconds = float(match[1]) * _DURATION_UNITS[match[2]]
+        seconds = _duration_in(value)
     if not 0 < seconds <= MAX_TIMEOUT:  # also refuses NaN
         raise InvalidPolicy(f'{field}: {value!r} is not a duration; write it as "500ms", "30s", "5m" or "1h"')
     return seconds
+
+
+@lru_cache(maxsize=1024)
+def _duration_in(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", text)
+    return float(match[1]) * _DURATION_UNITS[match[2]] if match else -1
 
 
 def format_size(size: int) -> str:
@@ -175,7 +196,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         self._check_family()
         if self.idle_timeout is not None:
             parse_duration(self.idle_timeout, "idle_timeout")
-        parse_duration(self.restart_window, "restart_window")
+        if parse_duration(self.restart_window, "restart_window") < MIN_WINDOW:
+            raise InvalidPolicy(f'restart_window: {self.restart_window!r} is too short; the shortest is "1ms"')
         if self.on_failure not in get_args(OnFailure):
             choices = ", ".join(map(repr, get_args(OnFailure)))
             raise InvalidPolicy(f"on_failure: {self.on_failure!r} is not known; use one of {choices}")
@@ -200,7 +222,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_subtasks=MAX_SUBTASKS,
             max_mailbox=MAX_MAILBOX,
             max_restarts=MAX_RESTARTS,
-            restart_window=MAX_TIMEOUT,
+            restart_window=MIN_WINDOW,
         )
 
     @property
@@ -257,7 +279,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return msgspec.structs.replace(self, **settings)
 
     def within(self, ceiling: Policy) -> Policy:
-        """This policy cut to `ceiling`: of each limit, the smaller."""
+        """This policy cut to `ceiling`: of each limit, the smaller; of `restart_window` the longer."""
         return Policy(
             compute=min(self.fuel, ceiling.fuel),
             ram=min(self.ram_bytes, ceiling.ram_bytes),
@@ -273,7 +295,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             idle_timeout=_least(self.idle_seconds, ceiling.idle_seconds),
             on_failure=self.on_failure,
             max_restarts=min(self.max_restarts, ceiling.max_restarts),
-            restart_window=self.restart_window,
+            restart_window=max(self.restart_window_seconds, ceiling.restart_window_seconds),  # longer is stricter
         )
 
 

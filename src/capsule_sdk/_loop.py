@@ -23,6 +23,7 @@ class EventLoop(base_events.BaseEventLoop):
         super().__init__()
         self._selector = _Completions()
         self._waiting = {}
+        self.owed = set()  # what was sent without waiting for it
 
     def submit(self, operation, payload, error=_wire.task_failed):
         """A future for the operation's value. Cancelling it gives the operation up on the host."""
@@ -62,6 +63,19 @@ async def call(operation, payload, error=_wire.task_failed):
     return await loop.submit(operation, payload, error)
 
 
+def at_once(operation, payload, error=_wire.task_failed):
+    """As `here`, but it is sent now, whether or not it is awaited; what is on its way is waited for at the end."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return _wire.call(operation, payload, error)
+    if not isinstance(loop, EventLoop):
+        return call(operation, payload, error)
+    future = loop.submit(operation, payload, error)
+    loop.owed.add(future)
+    future.add_done_callback(loop.owed.discard)
+    return future
+
+
 def here(operation, payload, error=_wire.task_failed):
     """The value of an operation in plain code; while an event loop runs, something to await for it."""
     if asyncio._get_running_loop() is None:
@@ -72,7 +86,15 @@ def here(operation, payload, error=_wire.task_failed):
 def run(coroutine):
     """Run a coroutine to its end on a fresh loop, as `asyncio.run` does."""
     with asyncio.Runner(loop_factory=EventLoop) as runner:
-        return runner.run(coroutine)
+        return runner.run(_and_what_is_owed(coroutine))
+
+
+async def _and_what_is_owed(coroutine):
+    try:
+        return await coroutine
+    finally:
+        if owed := asyncio.get_running_loop().owed:
+            await asyncio.wait(set(owed))
 
 
 def install():

@@ -82,7 +82,8 @@ def _send(operation, ref, method, args, kwargs):
 
 
 def _operate(operation, payload):
-    return _loop.here(operation, payload, _error)
+    """Sent at once, also in `async def` code that does not await it: a tell is no less sent there."""
+    return _loop.at_once(operation, payload, _error)
 
 
 def _error(answer):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
 from ..errors import ActorStopped
@@ -34,9 +35,9 @@ from .world import World
 
 log = logging.getLogger("capsule")
 
-MOST_CREATIONS = 10
-"""Constructors that fail in a row before a failure escalates in any case: without a message in between, an actor that
-may restart as often as it likes would be a busy loop that no timeout ends."""
+MOST_RESTARTS_IN_A_ROW = 10
+"""Restarts without a message in between, after which a failure escalates in any case: an actor that fails by itself,
+through its constructor or what that starts, and may restart as often as it likes, would be a busy loop for ever."""
 
 
 class Actor:
@@ -119,6 +120,11 @@ class Actor:
         """Whether it neither failed nor was killed."""
         return not (self._has_failed or self.was_killed)
 
+    @property
+    def losses(self) -> int:
+        """How many sandboxes it has lost."""
+        return self._home.losses
+
     def statistics(self) -> Statistics:
         """What it has done and cost so far."""
         return self._tally.statistics(len(self.mailbox))
@@ -151,7 +157,7 @@ class Actor:
 
     async def _give_up(self, letter: Letter) -> None:
         self.withdraw(letter)
-        if letter.is_taken:
+        if letter.is_taken and not letter.is_strangers:
             with anyio.CancelScope(shield=True):
                 await letter.wait()
 
@@ -160,7 +166,7 @@ class Actor:
         letter.was_withdrawn = True
         if self.mailbox.withdraw(letter):
             self._refuse(letter, Failure(error_type="cancelled", message="the task was cancelled"))
-        elif letter.scope is not None:
+        elif letter.scope is not None and not letter.is_strangers:
             letter.scope.cancel()
 
     def stop_soon(self, reason: str) -> None:
@@ -270,8 +276,12 @@ class Actor:
         finally:
             letter.scope = self._working = None
             outcome = outcome or delivery.cancelled()
-            if outcome.success and call is self._creation:
-                self._home.created()
+            if call is self._creation:
+                outcome = msgspec.structs.replace(outcome, result=None)  # whatever it says; kept as long as the actor
+                if outcome.success:
+                    self._home.created()
+            else:
+                self._tally.restarts_in_a_row = 0
             self._tally.count(outcome, time.monotonic() - began)
             letter.settle(outcome)
         return outcome
@@ -296,7 +306,7 @@ class Actor:
 
     async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
         """Decide what becomes of the actor, whose sandbox is gone. False if it ends."""
-        for _ in range(MOST_CREATIONS):
+        while self._tally.restarts_in_a_row < MOST_RESTARTS_IN_A_ROW:
             decision = self._supervisor.decide(time.monotonic()) if is_fault else "restart"
             if decision != "restart":
                 self._fail(failure, "", escalates=decision == "escalate")
@@ -315,13 +325,14 @@ class Actor:
                 failure, is_fault = Failure(error_type="internal_error", message=text), True
             else:
                 return True
-        self._fail(failure, "its constructor failed over and over: ", escalates=True)
+        self._fail(failure, "it failed over and over without a message: ", escalates=True)
         return False
 
     def _begin_again(self, failure: Failure) -> None:
         """Its state is gone, and it goes on without."""
         self._lifecycle.move("restarting")
         self._tally.restarts += 1
+        self._tally.restarts_in_a_row += 1
         restarts = self._tally.restarts
         self.world.notify(Restarted(actor=self.number, task_name=self.subject.name, error=failure, restart=restarts))
 
@@ -370,13 +381,14 @@ class Actor:
         self._tell_others(reason)
 
     def _tell_others(self, reason: str) -> None:
-        for watcher in list(self.watchers):
+        watchers = list(self.watchers)
+        for watcher in watchers:
             watcher(self)
         pass_on(self)
         if self.has_escalated and self.owner is not None:
             if not self.is_let_go:
                 self.owner.on_failure(self, reason)
-        elif self.has_escalated:
+        elif self._has_failed and not watchers:
             log.warning("the actor %s failed for good: %s", self.label, reason)
 
     def _refuse(self, letter: Letter, failure: Failure) -> None:

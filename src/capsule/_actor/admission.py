@@ -9,6 +9,7 @@ all who wait: a guest can make them many.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ import anyio
 
 from ..errors import InvalidPolicy
 from ..policy import format_size
+
+log = logging.getLogger("capsule")
+
+PATIENCE = 10.0
+"""Seconds of waiting for a place after which the log says so."""
 
 
 @dataclass(eq=False)
@@ -46,6 +52,7 @@ class Admission:
         self.live = 0
         self.memory = 0
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
+        self._has_complained = False
         self.on_shortage: Callable[[], object] = lambda: None
         """Called when somebody has to wait, and each time a place came free and was not enough: whoever holds a
         place that it does not need may give it up."""
@@ -70,12 +77,27 @@ class Admission:
         waiter = _Waiter(ram, parent)
         self._join(waiter)
         try:
-            await waiter.admitted.wait()
+            with anyio.move_on_after(PATIENCE):
+                await waiter.admitted.wait()
+            if waiter.place is None:
+                self._complain()
+                await waiter.admitted.wait()
         except BaseException:
             self._withdraw(waiter)
             raise
         assert waiter.place is not None
         return waiter.place
+
+    def _complain(self) -> None:
+        """Say once why nothing happens: waiting for a place has no limit of its own."""
+        if not self._has_complained:
+            self._has_complained = True
+            log.warning(
+                "%d wait for a place for more than %g s: %d sandboxes live (max_sandboxes=%d), with %s of ram together "
+                "(max_memory=%s); stop what is idle, or raise the limit that is used up",
+                *(self.waiting, PATIENCE, self.live, self.max_sandboxes),
+                *(format_size(self.memory), format_size(self.max_memory)),
+            )
 
     def leave(self, place: Place) -> None:
         """Give a place back."""

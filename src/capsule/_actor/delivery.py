@@ -112,7 +112,8 @@ class Delivery:
         finally:
             self._end = self._end or self.cancelled()
             self.world.notify(Ended(number=self.number, task_name=name, outcome=self._end))
-        return self._end
+        end, self._end = self._end, None  # a large result must not live as long as what this message has started
+        return end
 
     def _started(self) -> Started:
         actor = self.actor.number if self.actor else None

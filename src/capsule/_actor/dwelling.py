@@ -30,11 +30,17 @@ class Dwelling:
         self._actor, self._creation = actor, creation
         self._on_ready, self._on_created, self._on_fresh = on_ready, on_created, on_fresh
         self._sandbox: OpenSandbox | None = None
+        self._opened = 0
 
     @property
     def is_last(self) -> bool:
         """Whether the sandbox ends with the message."""
         return not self._actor.is_lasting
+
+    @property
+    def losses(self) -> int:
+        """How many sandboxes are gone."""
+        return self._opened - self.is_open
 
     @property
     def is_open(self) -> bool:
@@ -94,6 +100,7 @@ class Dwelling:
         lane_of = actor.owner.place if actor.owner else None
         sandbox = await OpenSandbox.open(actor.world, actor.subject.policy, actor.family, lane_of)
         self._sandbox, actor.children.place = sandbox, sandbox.place
+        self._opened += 1
         return sandbox
 
     async def _create(self, creation: Call) -> OpenSandbox:

@@ -6,6 +6,7 @@ never given out is refused, so two sandboxes can talk through refs that they wer
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,12 @@ _NO_REF = object()
 
 MOST_REFS = 10_000
 """Refs that one sandbox can hold."""
+
+MOST_TEXT = 1_000_000
+"""Characters of a value with refs in it: looking for them takes Python a while, and the event loop waits."""
+
+_MARKED = re.compile('"' + "".join(rf"(?:{re.escape(c)}|\\u00{ord(c):02x})" for c in MARK) + r'"\s*:', re.IGNORECASE)
+"""The key of a ref in a JSON text, with any of its letters written as an escape."""
 
 
 class Grantable:
@@ -95,8 +102,11 @@ class Grants:
 
     def resolve(self, value: Any, text: str) -> Any:
         """`value`, which was decoded from `text`, with refs for its numbers. Raises Denied."""
-        may_hold_refs = MARK in text or "\\u" in text  # a letter can be written as an escape
-        return self._resolve(value) if may_hold_refs else value
+        if (MARK not in text and "\\u" not in text) or not _MARKED.search(text):
+            return value
+        if len(text) > MOST_TEXT:
+            raise Denied(f"a value of more than {MOST_TEXT:,} characters with actors in it", "sending them apart")
+        return self._resolve(value)
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):

@@ -39,7 +39,7 @@ class InsideActors:
         actor, caller = _actor_of(ref), delivery_of(context)
         if actor is caller.actor:
             raise Denied("an actor that asks itself", "a tell")
-        letter = Letter(actor.subject.call(method, args, kwargs, actor.grants), caller)
+        letter = self._letter(actor, caller, method, args, kwargs)
         return (await actor.ask(letter)).unwrap()
 
     async def tell(
@@ -47,11 +47,19 @@ class InsideActors:
     ) -> None:
         """Tell for the caller. One whose own mailbox is full cannot wait for room there: MailboxFull."""
         actor, caller = _actor_of(ref), delivery_of(context)
-        letter = Letter(actor.subject.call(method, args, kwargs, actor.grants), caller)
+        letter = self._letter(actor, caller, method, args, kwargs)
         if actor is caller.actor:
             actor.mailbox.put_nowait(letter)
         else:
             await actor.mailbox.put(letter)
+
+    def _letter(
+        self, actor: Actor, caller: Delivery, method: str | None, args: list[Any], kwargs: dict[str, Any]
+    ) -> Letter:
+        call = actor.subject.call(method, args, kwargs, actor.grants)
+        args.clear()  # it is written down, and may take many times its text while it waits
+        kwargs.clear()
+        return Letter(call, caller, is_strangers=actor not in caller.children)
 
     async def stop(self, context: CallContext, ref: Any) -> None:
         """Stop an actor that the caller started."""

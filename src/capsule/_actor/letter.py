@@ -12,9 +12,11 @@ from .delivery import Delivery
 class Letter:
     """One message to one actor. `call` is None for a request to begin anew with fresh state."""
 
-    __slots__ = ("_answered", "call", "caller", "is_taken", "outcome", "scope", "was_withdrawn")
+    __slots__ = ("_answered", "call", "caller", "is_strangers", "is_taken", "outcome", "scope", "was_withdrawn")
 
-    def __init__(self, call: Call | None, caller: Delivery | None = None) -> None:
+    def __init__(self, call: Call | None, caller: Delivery | None = None, *, is_strangers: bool = False) -> None:
+        """`is_strangers` for one from a sandbox that was merely given a ref: its going away ends no work."""
+        self.is_strangers = is_strangers
         self.call, self.caller = call, caller
         self.outcome: Outcome | None = None
         self.scope: anyio.CancelScope | None = None

@@ -9,12 +9,15 @@ import msgspec
 from ..errors import ActorStopped, CapsuleError, Denied, MailboxFull, TaskFailed, ToolError, UsageError
 from .family import MOST_OPEN_CALLS
 
+MOST_TEXT = 32_000
+"""Characters of an error that a guest hears: some repeat its own words."""
+
 log = logging.getLogger("capsule")
 
 
 def error_reply(error_type: str, message: str, exception: str = "") -> str:
     """A reply that says what went wrong."""
-    error = {"error_type": error_type, "message": message, "exception": exception}
+    error = {"error_type": error_type, "message": message[:MOST_TEXT], "exception": exception}
     return msgspec.json.encode({"error": error}).decode()
 
 

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import anyio.lowlevel
+
 from ..errors import ActorStopped
 from .letter import Letter
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 async def ask_value(actor: Actor, method: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Ask, and wait for the value. Raises as ActorRef says."""
+    if actor.mailbox.closed_because is not None:
+        await anyio.lowlevel.checkpoint()  # whoever asks in a loop until it works must not hold the event loop
     return (await actor.ask(write(actor, method, args, kwargs))).unwrap()
 
 

@@ -9,14 +9,12 @@ from typing import Any, Self
 import msgspec
 
 from .._values import Evaluation, Outcome, Stopped, Variable
+from ..errors import UsageError
 from .actor import Actor
 from .call import Call
 from .letter import Letter
 from .ref import GRACE, ActorRef
 from .subject import SessionSubject
-
-_LOST = frozenset({"timeout", "fuel_exhausted", "stack_overflow", "trap", "denied", "cancelled", "internal_error"})
-"""Errors after which the sandbox is gone. "memory_exhausted" can be either."""
 
 
 class _Value(msgspec.Struct):
@@ -33,6 +31,7 @@ class Session:
 
     def __init__(self, actor: Actor, subject: SessionSubject) -> None:
         self._actor, self._subject, self._ref = actor, subject, actor.ref()
+        self._told = 0  # lost sandboxes that a run has told of
 
     @property
     def ref(self) -> ActorRef:
@@ -45,12 +44,11 @@ class Session:
         `await` may stand at the top of it. Never raises for a fault of the code. Each run has the whole policy: its
         fuel, its timeout. One that uses them up costs the sandbox, and `names_lost` says so. Raises InvalidArguments
         for what is no text, ActorStopped for a session that has ended. Cancelling ends the sandbox, if the code had
-        begun, and the session goes on in a fresh one.
+        begun, and the session goes on in a fresh one; the next run says so.
         """
-        restarts = self._actor.statistics().restarts
         outcome = await self._ask(self._subject.run(code))
-        began_anew = self._actor.statistics().restarts > restarts or outcome.execution.retries > 0
-        return evaluation_of(outcome, names_lost=began_anew or _is_lost(outcome))
+        losses, self._told = self._told, self._actor.losses
+        return evaluation_of(outcome, names_lost=self._told > losses)
 
     async def variables(self) -> dict[str, Variable]:
         """The names that the code has made, each with its type and a short text. Raises TaskFailed if the sandbox
@@ -65,6 +63,7 @@ class Session:
     async def reset(self) -> None:
         """Go on in a fresh sandbox, when the runs before this one are done."""
         await self._actor.ask(Letter(None))
+        self._told = self._actor.losses
 
     async def stop(self, *, grace: float | str | None = GRACE) -> None:
         """End it, as ActorRef.stop."""
@@ -99,10 +98,6 @@ class Session:
         return f"<session {self._ref.state}>"
 
 
-def _is_lost(outcome: Outcome) -> bool:
-    return outcome.error is not None and outcome.error.error_type in _LOST
-
-
 def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
     """What a guest answered to a piece of code, as users see it."""
     found = _Value()
@@ -121,3 +116,9 @@ def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
         error=outcome.error,
         names_lost=names_lost,
     )
+
+
+def check_language(language: str) -> None:
+    """Raises UsageError for a language that there is no guest for."""
+    if language != "python":
+        raise UsageError(f"language: there is no guest for {language!r}; use 'python'")

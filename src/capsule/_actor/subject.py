@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-
-import msgspec
 
 from .._values import ActorSpec, Program, TaskSpec
 from ..errors import InvalidArguments, UnknownMethod
@@ -13,6 +12,9 @@ from ..policy import Policy, format_size
 from .call import Call
 from .grants import Grants
 from .world import World
+
+_MOST_METHODS = 20  # that an error lists
+_MOST_NAME = 100  # characters that it repeats
 
 
 class Subject(Protocol):
@@ -68,6 +70,9 @@ class ActorSubject:
     def __init__(self, world: World, program: Program, spec: ActorSpec, policy: Policy) -> None:
         self.name, self.program, self.policy = spec.name, program, policy
         self._world, self._spec = world, spec
+        self._methods = {method.name: method for method in spec.methods}
+        names = [method.name for method in spec.methods[:_MOST_METHODS]]
+        self._known = ", ".join(names + ["..."] * (len(spec.methods) > _MOST_METHODS)) or "none"
 
     def first(self, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants) -> Call:
         """The constructor's call."""
@@ -76,22 +81,19 @@ class ActorSubject:
     def call(self, method: str | None, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants) -> Call:
         """One call of a method."""
         if method is None:
-            raise UnknownMethod(f"{self.name} is an actor; ask one of its methods: {self._methods()}")
-        spec = self._spec.method(method)
+            raise UnknownMethod(f"{self.name} is an actor; ask one of its methods: {self._known}")
+        spec = self._methods.get(method)
         if spec is None:
             raise self._unknown(method)
         return self._call(spec, spec.name, args, kwargs, grants)
 
     def check_method(self, method: str) -> None:
         """It has those that its source defines."""
-        if self._spec.method(method) is None:
+        if method not in self._methods:
             raise self._unknown(method)
 
     def _unknown(self, method: str) -> UnknownMethod:
-        return UnknownMethod(f"{self.name} has no method {method!r}; its methods are {self._methods()}")
-
-    def _methods(self) -> str:
-        return ", ".join(method.name for method in self._spec.methods) or "none"
+        return UnknownMethod(f"{self.name} has no method {method[:_MOST_NAME]!r}; its methods are {self._known}")
 
     def _call(
         self, spec: TaskSpec, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants
@@ -176,4 +178,4 @@ def check_size(text: str, policy: Policy) -> None:
 
 
 def _text(value: str) -> str:
-    return msgspec.json.encode(value).decode()
+    return json.dumps(value)  # which can also say half a character; the guest will say what is wrong with it

@@ -12,6 +12,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.answered = self.failed = self.retries = self.restarts = 0
+        self.restarts_in_a_row = 0
+        """Since the last message."""
         self._fuel = self._ram = 0
         self._busy = 0.0
         self._born = time.monotonic()

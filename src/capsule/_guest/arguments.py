@@ -10,6 +10,7 @@ from ..errors import InvalidArguments
 
 __all__ = ["check_arguments", "parameters_of", "signature_of"]
 
+_MOST_NAMES = 10  # that an error lists
 _MOST_DEFAULT = 40  # characters of a default value that a signature spells out
 
 
@@ -41,13 +42,18 @@ def check_arguments(spec: TaskSpec, args: Sequence[object], kwargs: Mapping[str,
     Raises InvalidArguments, which names the argument and spells the signature, if Python would refuse the call.
     """
     taken = _check_positional(spec, len(args))
-    for name in kwargs:
-        _check_keyword(spec, name, taken)
-    by_name = {p.name for p in spec.parameters if p.kind != "positional_only"} & set(kwargs)
-    missing = [p.name for p in spec.parameters if p.required and p.name not in taken | by_name]
+    if kwargs:
+        kinds: dict[str, str] = {parameter.name: parameter.kind for parameter in spec.parameters}
+        takes_any = _has(spec, "var_keyword")
+        for name in kwargs:
+            _check_keyword(spec, name, kinds, taken, takes_any)
+    given = taken | ({p.name for p in spec.parameters if p.kind != "positional_only"} & set(kwargs))
+    missing = [p.name for p in spec.parameters if p.required and p.name not in given]
     if missing:
         plural = "s" if len(missing) > 1 else ""
-        raise _refused(spec, f"is missing the argument{plural} {' and '.join(map(repr, missing))}")
+        more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
+        names = " and ".join(map(repr, missing[:_MOST_NAMES]))
+        raise _refused(spec, f"is missing the argument{plural} {names}{more}")
 
 
 def _walk(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr | None, Parameter]]:
@@ -94,12 +100,12 @@ def _check_positional(spec: TaskSpec, given: int) -> set[str]:
     return set(places[:given])
 
 
-def _check_keyword(spec: TaskSpec, name: str, taken: set[str]) -> None:
-    kind = next((p.kind for p in spec.parameters if p.name == name), None)
+def _check_keyword(spec: TaskSpec, name: str, kinds: Mapping[str, str], taken: set[str], takes_any: bool) -> None:
+    kind = kinds.get(name)
     if kind in ("positional_or_keyword", "keyword_only"):
         if name in taken:
             raise _refused(spec, f"got two values for the argument {name!r}")
-    elif not _has(spec, "var_keyword"):
+    elif not takes_any:
         by_position = kind == "positional_only"
         raise _refused(
             spec, f"takes the argument {name!r} by position only" if by_position else f"has no argument {name!r}"

@@ -34,6 +34,9 @@ MAX_FILE = 256 << 10
 CPython's parser takes time with the square of their length. The application's own modules, which are sliced, may be
 larger."""
 
+MOST_NAME = 200
+"""Characters in the name of a task or an actor: every message and event of theirs repeats it."""
+
 _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
 
@@ -48,6 +51,11 @@ def program_from_source(source: str, path: str, find_base: FindBase | None = Non
     tree = parse(source, path)
     with too_deep(path):
         tasks, actors = declared_in(tree, source, path, find_base)
+        specs: Sequence[TaskSpec | ActorSpec] = (*tasks, *actors)
+        for spec in specs:
+            if len(spec.name) > MOST_NAME:
+                reason = f"a name of {len(spec.name):,} characters; the longest is {MOST_NAME}"
+                raise InvalidProgram(reason, path=path, line=spec.line)
         return Program(path=path, source=source, tasks=tasks, actors=actors)
 
 

@@ -5,7 +5,7 @@ Whom it can talk to is decided before any of this runs: a payload names actors b
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -48,6 +48,18 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     kwargs: dict[str, Any]
 
 
+T = TypeVar("T")
+
+
+def _taken(payload: Any, shape: type[T]) -> T:
+    """`payload` as a checked value. What it held is let go of: it may take many times its text while a call waits."""
+    try:
+        return msgspec.convert(payload, shape)
+    finally:
+        if isinstance(payload, dict):
+            payload.clear()
+
+
 class _Stop(msgspec.Struct, forbid_unknown_fields=True):
     ref: Any
 
@@ -56,7 +68,7 @@ def make_actor_capabilities(actors: Actors) -> dict[str, Capability]:
     """The capabilities by name."""
 
     async def spawn(context: CallContext, payload: Any) -> Any:
-        wanted = msgspec.convert(payload, _Spawn)
+        wanted = _taken(payload, _Spawn)
         spec = context.program.actor(wanted.actor)
         if spec is None:
             raise Denied(
@@ -69,11 +81,11 @@ def make_actor_capabilities(actors: Actors) -> dict[str, Capability]:
         return actors.spawn(context, spec, wanted.args, wanted.kwargs)
 
     async def ask(context: CallContext, payload: Any) -> Any:
-        message = msgspec.convert(payload, _Message)
+        message = _taken(payload, _Message)
         return await actors.ask(context, message.ref, message.method, message.args, message.kwargs)
 
     async def tell(context: CallContext, payload: Any) -> None:
-        message = msgspec.convert(payload, _Message)
+        message = _taken(payload, _Message)
         await actors.tell(context, message.ref, message.method, message.args, message.kwargs)
 
     async def stop(context: CallContext, payload: Any) -> None:

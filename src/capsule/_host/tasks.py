@@ -30,6 +30,7 @@ def make_task_capability(deliver: Deliver, max_depth: Callable[[CallContext], in
 
     async def call_task(context: CallContext, payload: Any) -> Any:
         call = msgspec.convert(payload, _Call)
+        payload.clear()  # it may take many times its text while the task runs
         spec = context.program.task(call.task)
         if spec is None:
             raise Denied(
