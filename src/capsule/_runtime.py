@@ -321,7 +321,7 @@ class Runtime:
         first = subject.first(args, kwargs, grants)
         ram = subject.policy.ram_bytes
         if caller is not None:
-            caller.family.enter(ram)
+            caller.family.enter(ram, len(first.body) if first else 0)
         actor = Actor(
             world,
             subject,

@@ -68,6 +68,7 @@ class Actor:
         self.label = name or subject.name
         self.mailbox: Mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes)
         self.first = None if first is None else Letter(first, caller)
+        self._text = self.first.size if self.first else 0
         self.children = Children(self.child_failed, self.number)
         self.ended = anyio.Event()
         self.end: Stopped | None = None
@@ -80,7 +81,7 @@ class Actor:
         self.was_killed = self.has_escalated = self.is_let_go = False
         self._lifecycle, self._tally = Lifecycle(), Tally()
         self._creation = first if subject.keeps_state else None
-        self._home = Dwelling(self, self._creation, self._be_busy, self._tally.cost, self._begin_again)
+        self.home = Dwelling(self, self._creation, self._be_busy, self._tally.cost, self._begin_again)
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
         self._scope = anyio.CancelScope()
         self._working: tuple[Letter, Delivery] | None = None
@@ -119,11 +120,6 @@ class Actor:
     def ended_normally(self) -> bool:
         """Whether it neither failed nor was killed."""
         return not (self._has_failed or self.was_killed)
-
-    @property
-    def losses(self) -> int:
-        """How many sandboxes it has lost."""
-        return self._home.losses
 
     def statistics(self) -> Statistics:
         """What it has done and cost so far."""
@@ -223,7 +219,7 @@ class Actor:
             await anyio.lowlevel.checkpoint_if_cancelled()  # or what it would begin now would end as "cancelled"
             if self._child_failure is not None:
                 failure, self._child_failure = self._child_failure, None
-                self._home.drop()
+                self.home.drop()
                 if not await self._recover(failure):
                     return
             letter = self._take()
@@ -260,7 +256,7 @@ class Actor:
         if letter.call is self._creation and outcome.error is not None:
             self._fail(outcome.error, "its constructor failed: ")
             return False
-        if not self._home.is_lost or outcome.error is None or self._child_failure is not None:
+        if not self.home.is_lost or outcome.error is None or self._child_failure is not None:
             return True  # a child's failure is seen to next, and is one failure
         return await self._recover(outcome.error, is_fault=not letter.was_withdrawn)
 
@@ -279,7 +275,7 @@ class Actor:
             if call is self._creation:
                 outcome = msgspec.structs.replace(outcome, result=None)  # whatever it says; kept as long as the actor
                 if outcome.success:
-                    self._home.created()
+                    self.home.created()
             else:
                 self._tally.restarts_in_a_row = 0
             self._tally.count(outcome, time.monotonic() - began)
@@ -291,7 +287,7 @@ class Actor:
         return Delivery(
             self.world,
             call,
-            self._home,
+            self.home,
             family=self.family,
             grants=self.grants,
             caller=caller,
@@ -301,7 +297,7 @@ class Actor:
         )
 
     def _begin_anew(self, letter: Letter) -> None:
-        self._home.drop()
+        self.home.drop()
         letter.settle(Outcome(success=True, execution=Execution(task_name=self.subject.name)))
 
     async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
@@ -316,7 +312,7 @@ class Actor:
             if self._creation is None or self.mailbox.closed_because is not None:
                 return True  # a sandbox is opened when there is a message for it
             try:
-                await self._home.make_ready()
+                await self.home.make_ready()
             except NotCreated as failed:
                 failure, is_fault = failed.failure, True
             except Exception as error:
@@ -338,14 +334,15 @@ class Actor:
 
     def _be_busy(self) -> None:
         """At work; for its first message only when there is a place for it."""
-        if self.state != "starting" or self._home.is_open:
+        if self.state != "starting" or self.home.is_open:
             self._lifecycle.move("busy")
 
     def _take(self) -> Letter | None:
         first, self._next = self._next, None
-        if first is not None:
-            first.is_taken = True
-        return first or self.mailbox.take()
+        if first is None:
+            return self.mailbox.take()
+        first.is_taken = True
+        return first
 
     def _fail(self, failure: Failure, why: str, *, escalates: bool | None = None) -> None:
         text = f"{failure.exception or failure.error_type}: {failure.message}"
@@ -357,16 +354,20 @@ class Actor:
         self._lifecycle.move("stopping")
         self.mailbox.close(reason)
         await self.children.end_all("the actor that started it ended")
-        await self._home.close()
+        await self.home.close()
         if self._next is not None:
             self._refuse(self._next, Failure(error_type="cancelled", message=reason))
         for letter in self.mailbox.drain():
             self._refuse(letter, Failure(error_type="stopped", message=reason))
         self.grants.forget_all()
+        self._creation = None  # whoever holds a ref of what has ended holds no more than its end
+        self.home.forget_creation()
+        if self.first is not None:
+            self.first.call = None
         self.world.registry.remove(self)
         if self.owner is not None:
             self.owner.discard(self)
-            self.family.leave(self.subject.policy.ram_bytes)
+            self.family.leave(self.subject.policy.ram_bytes, self._text)
         self._lifecycle.move("stopped")
         self.end = Stopped(
             actor=self.number,
@@ -381,8 +382,7 @@ class Actor:
         self._tell_others(reason)
 
     def _tell_others(self, reason: str) -> None:
-        watchers = list(self.watchers)
-        for watcher in watchers:
+        for watcher in (watchers := list(self.watchers)):
             watcher(self)
         pass_on(self)
         if self.has_escalated and self.owner is not None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
+from msgspec.structs import replace
 
 from .._values import Ended, Execution, Failure, Outcome, Printed, Retried, Started
 from ..abc import CallContext, Ending
@@ -91,7 +92,6 @@ class Delivery:
         self.parent = caller.number if caller else None
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
         """How often each tool was called, for a message and its sub-tasks together."""
-        self.context = CallContext(program=call.program, task_name=call.name, depth=depth, state=self)
         self.children: Children = actor.children if actor else Children(self._child_failed)
         self._attempting = anyio.CancelScope()
         self._child_failure: Failure | None = None
@@ -103,6 +103,13 @@ class Delivery:
         self._began = time.monotonic()
         self._fuel = self._ram = self.retries = 0
 
+    @property
+    def context(self) -> CallContext:
+        """What a capability may know of this message. Made anew each time: kept, it would be a cycle, and a message
+        can be large.
+        """
+        return CallContext(program=self.call.program, task_name=self.call.name, depth=self.depth, state=self)
+
     async def run(self) -> Outcome:
         """Attempt until there is an answer or no attempt is left. Cancelling ends the sandbox and raises."""
         name = self.call.name
@@ -112,6 +119,7 @@ class Delivery:
         finally:
             self._end = self._end or self.cancelled()
             self.world.notify(Ended(number=self.number, task_name=name, outcome=self._end))
+            self.call = replace(self.call, body="")  # what this message has started may live for long
         end, self._end = self._end, None  # a large result must not live as long as what this message has started
         return end
 

@@ -83,6 +83,10 @@ class Dwelling:
         if self._sandbox is not None:
             self._sandbox.is_created = True
 
+    def forget_creation(self) -> None:
+        """The actor has ended: nothing is constructed any more."""
+        self._creation = None
+
     def drop(self) -> None:
         """End the sandbox, if there is one. Does not wait."""
         if self._sandbox is not None:

@@ -6,16 +6,21 @@ from collections import deque
 from typing import Self
 
 import anyio
+from msgspec.structs import replace
 
-from .._values import Event, Missed
+from .._values import Ended, Event, Missed, Printed
 from ..errors import UsageError
+
+MOST_TEXT = 16_000_000
+"""Characters that wait for one reader: guests print what they like."""
 
 
 class EventStream:
     """Events from now on, as `async for`; it ends when the runtime is left or it is closed.
 
-    At most `size` events wait for the reader. When it is too slow the oldest are dropped, and a Missed event stands
-    in their place: nothing that happens in a runtime ever waits for a reader.
+    What ended is told with its costs and without its result and output. At most `size` events wait for the reader,
+    with at most 16 million characters of what was printed. When it is too slow the oldest are dropped, and a Missed
+    event stands in their place: nothing that happens in a runtime ever waits for a reader.
     """
 
     def __init__(self, size: int) -> None:
@@ -23,7 +28,7 @@ class EventStream:
             raise UsageError(f"size: {size!r} is not a whole number of 1 or more")
         self._size = size
         self._events: deque[Event] = deque()
-        self._missed = 0
+        self._missed = self._text = 0
         self._arrival = anyio.Event()
         self._is_open = True
 
@@ -31,10 +36,13 @@ class EventStream:
         """For the runtime alone: something happened."""
         if not self._is_open:
             return
-        if len(self._events) >= self._size:
-            self._events.popleft()
-            self._missed += 1
+        if isinstance(event, Ended):  # a result can be large, and here it may wait for long
+            event = replace(event, outcome=replace(event.outcome, result=None, stdout="", stderr=""))
         self._events.append(event)
+        self._text += _text_of(event)
+        while len(self._events) > self._size or (self._text > MOST_TEXT and len(self._events) > 1):
+            self._text -= _text_of(self._events.popleft())
+            self._missed += 1
         self._arrival.set()
 
     def close(self) -> None:
@@ -51,7 +59,9 @@ class EventStream:
                 missed, self._missed = Missed(count=self._missed), 0
                 return missed
             if self._events:
-                return self._events.popleft()
+                event = self._events.popleft()
+                self._text -= _text_of(event)
+                return event
             if not self._is_open:
                 raise StopAsyncIteration
             if self._arrival.is_set():
@@ -63,3 +73,7 @@ class EventStream:
 
     async def __aexit__(self, *exc: object) -> None:
         self.close()
+
+
+def _text_of(event: Event) -> int:
+    return len(event.text) if isinstance(event, Printed) else 0

@@ -33,7 +33,8 @@ class Family:
         self.max_subtasks = policy.max_subtasks
         self.max_ram, self.ram = policy.family_ram_bytes, policy.ram_bytes
         self.account = None if policy.family_fuel is None else FuelAccount(policy.family_fuel)
-        self.live = 0
+        self.live = self._text = 0
+        self._max_text = policy.ram_bytes
         self._open_calls = 0
 
     @cached_property
@@ -50,21 +51,28 @@ class Family:
         finally:
             self.leave(ram)
 
-    def enter(self, ram: int) -> None:
-        """Count one more descendant, which is taken out again by `leave`. Raises Denied beyond a limit."""
+    def enter(self, ram: int, text: int = 0) -> None:
+        """Count one more descendant, which is taken out again by `leave`. Raises Denied beyond a limit.
+
+        `text` is what the host keeps for it as long as it lives: together that is at most what the root may have.
+        """
         if self.live >= self.max_subtasks:
             raise Denied(f"more than {self.max_subtasks} live sub-tasks", "a larger max_subtasks in the Policy")
         if self.max_ram is not None and self.ram + ram > self.max_ram:
             raise Denied(
                 f"a family with more than {format_size(self.max_ram)} of ram", "a larger family_ram in the Policy"
             )
+        if text and self._text + text > self._max_text:
+            raise Denied("live actors with arguments of more than the ram of what started them", "a larger ram")
         self.live += 1
         self.ram += ram
+        self._text += text
 
-    def leave(self, ram: int) -> None:
+    def leave(self, ram: int, text: int = 0) -> None:
         """A descendant has ended."""
         self.live -= 1
         self.ram -= ram
+        self._text -= text
 
     def begin_call(self) -> bool:
         """Count one more host call, which is ended by `end_call`. False if there are too many."""

@@ -47,7 +47,7 @@ class Session:
         begun, and the session goes on in a fresh one; the next run says so.
         """
         outcome = await self._ask(self._subject.run(code))
-        losses, self._told = self._told, self._actor.losses
+        losses, self._told = self._told, self._actor.home.losses
         return evaluation_of(outcome, names_lost=self._told > losses)
 
     async def variables(self) -> dict[str, Variable]:
@@ -63,7 +63,7 @@ class Session:
     async def reset(self) -> None:
         """Go on in a fresh sandbox, when the runs before this one are done."""
         await self._actor.ask(Letter(None))
-        self._told = self._actor.losses
+        self._told = self._actor.home.losses
 
     async def stop(self, *, grace: float | str | None = GRACE) -> None:
         """End it, as ActorRef.stop."""
