@@ -10,6 +10,8 @@ from .abc import Engine
 from .errors import InvalidPolicy
 from .policy import MAX_RESTARTS, Policy, format_size
 
+_MOST_KNOWN = 1000
+
 
 class Policies:
     """Answers which policy something gets. Remembers the answers, for they are asked for often."""
@@ -22,6 +24,8 @@ class Policies:
         """The policy of a task or an actor. Raises InvalidPolicy if no sandbox on `engine` can have it."""
         declared = tuple(spec.settings.items())
         if declared not in self._known:
+            if len(self._known) >= _MOST_KNOWN:  # programs declare what they like
+                self._known.clear()
             self._known[declared] = self._checked(self.cut(spec.settings), engine)
         return self._known[declared]
 

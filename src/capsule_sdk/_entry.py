@@ -26,7 +26,7 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _loop, _missing, _program, _settle, _stdlib, _streams, _wire
+from . import _loop, _missing, _program, _session, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
 from capsule import actor, task
@@ -79,9 +79,7 @@ def _warm_up():
     for _ in range(20):
         _program.handle('{"actor":"Warm","method":"say","call":[["a b"],{}]}')
     _program.handle('{"program":{"path":"warm","source":""},"code":"text = 1","cell":1}')
-    for _ in range(20):
-        _program.handle('{"code":"print(end=str())\\nlen([text]) + 1","cell":1}')
-        _program.handle('{"code":"import math\\n1 / 0","cell":1}')
+    _session.warm_up(lambda code, number: _program.handle(json.dumps({"code": code, "cell": number})))
     linecache.cache.clear()
     _program._module = _program._instance = None
     del sys.modules["main"]

@@ -9,7 +9,8 @@ import types
 import _capsule_probe
 
 from . import _loop, _modules, _session, _wire
-from ._json_text import NotJSON, to_json
+from ._json_text import NotJSON
+from ._wire import encode as to_json
 
 OWN = "/capsule_sdk/"
 MOST_TEXT = 32_000  # characters of a message or a traceback; the host has a cap of its own
@@ -40,7 +41,7 @@ def handle(request):
             answer = _evaluate(asked)
         else:
             value = _do(asked)
-            answer = '{"ok":' + to_json(value, default=_wire.written) + ',"pages":' + str(_capsule_probe.pages()) + "}"
+            answer = '{"ok":' + to_json(value) + ',"pages":' + str(_capsule_probe.pages()) + "}"
             value = None
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
         answer = _failure(error, is_loaded)
@@ -51,7 +52,7 @@ def handle(request):
 def _evaluate(asked):
     found = _session.evaluate(asked["code"], asked["cell"], _module.__dict__)
     body = {"error": found["error"]} if "error" in found else {"ok": found}
-    return to_json({**body, "pages": _capsule_probe.pages()}, default=_wire.written)
+    return to_json({**body, "pages": _capsule_probe.pages()})
 
 
 def _do(asked):

@@ -15,7 +15,6 @@ import types
 from sys import getprofile, getrecursionlimit, gettrace, setprofile, setrecursionlimit, settrace
 
 from . import _loop, _wire
-from ._json_text import to_json
 
 MOST_REPR = 4_000  # characters of a value as Python shows it
 MOST_SHORT_REPR = 200  # of a name's value, and of the name of its type
@@ -228,7 +227,7 @@ def _is_json(value):
     try:
         if _is_deep(value):
             return False
-        if "\\ud" in to_json(value, default=_wire.written):  # half a character, maybe, which the host would not read
+        if "\\ud" in _wire.encode(value):  # half a character, maybe, which the host would not read
             json.dumps(value, default=_wire.written, ensure_ascii=False).encode()
     except MemoryError:  # JSON can say it, but not here
         raise

@@ -11,6 +11,7 @@ from wit_world.imports import calls
 from ._json_text import NotJSON, to_json
 
 MARK = "capsule:actor"  # the key of a ref on the wire
+_KEY = f'"{MARK}": '  # as json.dumps writes it
 
 
 class TaskFailed(Exception):
@@ -48,6 +49,31 @@ def written(thing):
     raise TypeError(f"a value of type {type(thing).__name__}")
 
 
+class _Writer:
+    """Writes refs, and counts them."""
+
+    def __init__(self):
+        self.given = 0
+
+    def __call__(self, thing):
+        found = written(thing)
+        self.given += 1
+        return found
+
+
+def encode(value, name="result"):
+    """`value`, called `name` in errors, as JSON text, with refs in it.
+
+    Raises NotJSON for what JSON cannot say, and for a dict that looks like a ref: data that came from somewhere must
+    not become a right of this sandbox's.
+    """
+    writer = _Writer()
+    text = to_json(value, name, writer)
+    if MARK in text and text.count(_KEY) != writer.given:
+        raise NotJSON(f"{name}: the key {MARK!r} stands for actors; use another one")
+    return text
+
+
 def _revive(pairs):
     return Reference.kind(pairs[MARK]) if MARK in pairs and len(pairs) == 1 else pairs
 
@@ -63,7 +89,7 @@ def submit(operation, payload):
     """
     flush()
     try:
-        text = to_json(payload, operation, written)
+        text = encode(payload, operation)
     except NotJSON as error:
         raise TypeError(str(error)) from None
     return calls.submit(operation, text)
@@ -116,9 +142,9 @@ def loads(text):
 
 def flush():
     """Hand over what was printed, so that whoever watches sees it before the guest waits."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
         try:
-            stream.flush()
+            getattr(sys, name).flush()
         except Exception:  # noqa: BLE001 - the program may have put anything there
             continue
 

@@ -40,7 +40,7 @@ import capsule_sdk._program as program
 class Reply:
     def __radd__(self, other): return self
     def __add__(self, other): return {reply} if other == "}}" else self
-program.to_json = lambda value: Reply()
+program.to_json = lambda *args, **kwargs: Reply()
 def main(): return 1
 """
 

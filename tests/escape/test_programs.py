@@ -12,9 +12,12 @@ import pytest
 from capsule import Policy, Runtime
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Outcome
-from escape.programs import ANYTHING, ROWS, Row
+from escape.actor_programs import ACTOR_ROWS
+from escape.programs import ANYTHING, Row
+from escape.programs import ROWS as PLAIN_ROWS
 
 MOST_TEXT = 40_000  # characters that a guest's words about its own failure may take
+ROWS = (*PLAIN_ROWS, *ACTOR_ROWS)
 LIMITS = {"timeout": "2s"}  # for rows that do not say otherwise
 
 

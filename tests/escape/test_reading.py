@@ -30,3 +30,72 @@ def test_a_neighbour(write) -> None:
     """A file with long lines and many dots is read."""
     file = write("a.py", "def main(): pass\nx = [" + ", ".join(["a.b.c"] * 4_000) + "]\ny = '" + "." * 20_000 + "'")
     assert choose_task(read_program(file), None).name == "main"
+
+
+ACTORS = "from capsule import actor, task\n"
+WIDE = {
+    "many tasks": ACTORS + "".join(f"@task\ndef f{n}(): 0\n" for n in range(10_000)),
+    "many actors": ACTORS + "".join(f"@actor\nclass A{n}: 0\n" for n in range(9_000)),
+    "many methods": ACTORS + "@actor\nclass A:\n" + "".join(f" def m{n}(self): 0\n" for n in range(9_900)),
+    "methods of many parameters": ACTORS
+    + "@actor\nclass A:\n"
+    + "".join(f" def m{n}({', '.join(f'a{p}' for p in range(50))}): 0\n" for n in range(800)),
+    "one method over and over": ACTORS + "@actor\nclass A:\n" + " if 1:\n  def a(self): 0\n" * 8_000,
+    "a deep tree of classes": ACTORS
+    + "class c0: 0\n"
+    + "".join(f"class c{n}(c{n - 1}): 0\n" for n in range(1, 8_000))
+    + "@actor\nclass Z(c7999): 0\n",
+    "all derive from all before": ACTORS
+    + "".join(f"class c{n}({', '.join(f'c{p}' for p in range(n))}): 0\n" for n in range(260))
+    + "@actor\nclass Z(c259): 0\n",
+    "circles of bases": ACTORS
+    + "".join(f"@actor\nclass c{n}(c{(n + 1) % 60}, c{(n + 7) % 60}): 0\n" for n in range(60)),
+    "many decorators": ACTORS + "@actor\n" + "@a.b.c\n" * 30_000 + "class Z: 0\n",
+    "many aliases": "from capsule import "
+    + ", ".join(f"task as t{n}" for n in range(15_000))
+    + "\n@t9\ndef main(): 0\n",
+    "many parameters": ACTORS + "@task\ndef main(" + ", ".join(f"a{n}: int" for n in range(15_000)) + "): 0\n",
+    "a long annotation": ACTORS + "@task\ndef main(a: [" + ", ".join("b" * 60_000) + "]): 0\n",
+    "a long name": ACTORS + "@actor(name='" + "x" * 250_000 + "')\nclass Z: 0\n",
+    "a long setting": ACTORS + "@task(timeout='" + " " * 250_000 + "x')\ndef main(): 0\n",
+    "a long number": ACTORS + "@task(ram=0x" + "f" * 250_000 + ")\ndef main(): 0\n",
+    "a long word": ACTORS + "@task(" + "k" * 250_000 + "=1)\ndef main(): 0\n",
+}
+
+
+@pytest.mark.parametrize("source", WIDE.values(), ids=WIDE.keys())
+def test_reading_takes_time_with_the_length_alone(write, source: str) -> None:
+    """A file as large as it may be is read or refused while one could wait for it."""
+    assert len(source) <= 256 << 10
+    file = write("a.py", source)
+    began = time.monotonic()
+    try:
+        read_program(file)
+    except InvalidProgram as refused:
+        assert "a.py" in str(refused)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("@actor\nclass A:\n    def stop(self): 0", "'stop' is what the ref of an actor offers itself"),
+        ("@actor\nclass A:\n    async def kill(self): 0", "'kill' is what the ref of an actor offers itself"),
+        ("class B:\n    def link(self): 0\n@actor\nclass A(B): 0", "'link' is what the ref of an actor offers itself"),
+        ("@actor(name='\\ud800')\nclass A: 0", "this is not a name"),
+        ("@actor(name='a\\x1b[2J')\nclass A: 0", "this is not a name"),
+        ("@actor(max_mailbox=10**9)\nclass A: 0", "written out as a literal"),
+        ("@actor(max_mailbox=1000000000)\nclass A: 0", "max_mailbox"),
+        ("@actor(max_subtasks=10)\nclass A: 0", "an actor has no setting 'max_subtasks'"),
+        ("@actor(family_ram='9GB')\nclass A: 0", "an actor has no setting 'family_ram'"),
+        ("@actor(tools=['x'])\nclass A: 0", "an actor has no setting 'tools'"),
+        ("@actor(**{'ram': '4GB'})\nclass A: 0", "cannot be followed"),
+        ("@actor\nclass A: 0\n@actor(name='A')\nclass B: 0", "there are two actors 'A'"),
+        ("def f():\n    @actor\n    class A: 0", "is not at module level"),
+    ],
+)
+def test_declarations_that_would_confuse(write, source: str, reason: str) -> None:
+    """A program cannot take names of refs, nor rights that are not a program's to give."""
+    file = write("a.py", ACTORS + source)
+    with pytest.raises(InvalidProgram, match=reason):
+        read_program(file)

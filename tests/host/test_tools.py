@@ -131,7 +131,10 @@ async def test_each_caller_has_its_own() -> None:
     granted = {"first": Tools.of([DB.plain]), "second": Tools()}
     async with anyio.create_task_group() as group:
         capability = make_tool_capability(
-            lambda context: granted[context.task_name], lambda _: {}, lambda _: anyio.CapacityLimiter(8), group.start_soon
+            lambda context: granted[context.task_name],
+            lambda _: {},
+            lambda _: anyio.CapacityLimiter(8),
+            group.start_soon,
         )
         call = {"tool": "plain", "args": ["a"], "kwargs": {}}
         first, second = (msgspec.structs.replace(CONTEXT, task_name=name) for name in granted)

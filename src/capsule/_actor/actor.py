@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
-import msgspec
+from msgspec.structs import replace
 
 from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
 from ..errors import ActorStopped
@@ -35,6 +35,7 @@ from .world import World
 
 log = logging.getLogger("capsule")
 
+MOST_REASON = 500  # characters, told to all who hold a ref
 MOST_RESTARTS_IN_A_ROW = 10
 """Restarts without a message in between, after which a failure escalates in any case: an actor that fails by itself,
 through its constructor or what that starts, and may restart as often as it likes, would be a busy loop for ever."""
@@ -264,8 +265,7 @@ class Actor:
         self._be_busy()
         delivery = self.delivery(call, letter.caller)
         self._working = (letter, delivery)
-        outcome: Outcome | None = None
-        began = time.monotonic()
+        outcome, began = None, time.monotonic()
         try:
             with anyio.CancelScope() as letter.scope:
                 outcome = await delivery.run()
@@ -273,7 +273,8 @@ class Actor:
             letter.scope = self._working = None
             outcome = outcome or delivery.cancelled()
             if call is self._creation:
-                outcome = msgspec.structs.replace(outcome, result=None)  # whatever it says; kept as long as the actor
+                self.home.tool_calls = delivery.tool_calls
+                outcome = replace(outcome, result=None)  # whatever it says; kept as long as the actor
                 if outcome.success:
                     self.home.created()
             else:
@@ -346,7 +347,7 @@ class Actor:
 
     def _fail(self, failure: Failure, why: str, *, escalates: bool | None = None) -> None:
         text = f"{failure.exception or failure.error_type}: {failure.message}"
-        self._reason, self._has_failed = why + text, True
+        self._reason, self._has_failed = (why + text)[:MOST_REASON], True
         self.has_escalated = self.subject.policy.on_failure == "escalate" if escalates is None else escalates
 
     async def _end(self) -> None:
@@ -385,11 +386,10 @@ class Actor:
         for watcher in (watchers := list(self.watchers)):
             watcher(self)
         pass_on(self)
-        if self.has_escalated and self.owner is not None:
-            if not self.is_let_go:
-                self.owner.on_failure(self, reason)
-        elif self._has_failed and not watchers:
-            log.warning("the actor %s failed for good: %s", self.label, reason)
+        if self.has_escalated and self.owner is not None and not self.is_let_go:
+            self.owner.on_failure(self, reason)
+        elif self.has_escalated and self.owner is None and not watchers:
+            log.warning("the actor %s failed for good: %r", self.label, reason)
 
     def _refuse(self, letter: Letter, failure: Failure) -> None:
         """Settle a letter that was never worked on."""

@@ -31,6 +31,8 @@ class Dwelling:
         self._on_ready, self._on_created, self._on_fresh = on_ready, on_created, on_fresh
         self._sandbox: OpenSandbox | None = None
         self._opened = 0
+        self.tool_calls: dict[str, int] = {}
+        """Calls of tools that the constructor has made, counted on when it runs again."""
 
     @property
     def is_last(self) -> bool:
@@ -109,7 +111,9 @@ class Dwelling:
 
     async def _create(self, creation: Call) -> OpenSandbox:
         """Run the constructor again. The sandbox is the last one, if it took several. Raises NotCreated."""
-        outcome = await self._actor.delivery(creation, None).run()
+        delivery = self._actor.delivery(creation, None)
+        delivery.tool_calls = self.tool_calls
+        outcome = await delivery.run()
         self._on_created(outcome)
         if outcome.error is not None:
             self.drop()

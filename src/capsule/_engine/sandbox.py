@@ -95,6 +95,7 @@ class _CallJob(Job):
 
     def _end(self, ending: Ending) -> None:
         """Tell the loop first: nobody needs to wait until the memory is given back."""
+        self._request = ""  # a job and its slices hold each other until the next collection, and this may be large
         self._answer(ending)
         if self._is_last or ending.reply is None:
             self._core.close()

@@ -33,13 +33,17 @@ _PATHS = re.compile(
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
+_ADDRESS = re.compile(r"\b0x[0-9A-Fa-f]{6,}")
+"""As in `<function f at 0x7f...>`: where this process keeps its memory is nothing for a guest."""
+
+
 def scrub(text: str) -> str:
     """`text` without absolute paths, file URLs, and names and passwords in URLs; at most MOST_TEXT characters.
 
     Web addresses and relative paths stay as they are. Answers only what UTF-8 can say.
     """
     text = sayable(_ESCAPES.sub("", text[:_MOST_READ]))
-    return _PATHS.sub(_without_path, text)[:MOST_TEXT]
+    return _ADDRESS.sub("0x...", _PATHS.sub(_without_path, text))[:MOST_TEXT]
 
 
 def sayable(text: str) -> str:

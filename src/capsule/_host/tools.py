@@ -24,6 +24,7 @@ __all__ = ["Tool", "Tools", "make_tool_capability"]
 
 log = logging.getLogger("capsule")
 
+_MOST_WARNINGS = 100  # of one tool, with a traceback each; after that at debug level, for a guest can go on for ever
 _MOST_NAME = 60  # characters of a name that a guest made up
 
 
@@ -47,7 +48,7 @@ class Tool:
     class. Raises InvalidPolicy for a `timeout` or `max_calls` that does not parse.
     """
 
-    __slots__ = ("_function", "_is_async", "_max_calls", "_name", "_shape", "_timeout", "_timeout_text")
+    __slots__ = ("_failures", "_function", "_is_async", "_max_calls", "_name", "_shape", "_timeout", "_timeout_text")
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Tool:
     ) -> None:
         self._name = _check_name(function, name)
         _check_kind(function, self._name)
-        self._function = function
+        self._function, self._failures = function, 0
         self._timeout = None if timeout is None else parse_duration(timeout, f"timeout of the tool {self._name!r}")
         self._timeout_text = timeout.strip() if isinstance(timeout, str) else f"{self._timeout}s"
         self._max_calls = _check_count(max_calls, self._name)
@@ -146,7 +147,9 @@ class Tool:
     def _seen_inside(self, error: Exception) -> ToolError:
         seen = told(error)
         if not isinstance(cause_of(error), ToolError):
-            log.warning("the tool %r failed", self._name, exc_info=error)
+            self._failures += 1
+            level = logging.WARNING if self._failures <= _MOST_WARNINGS else logging.DEBUG
+            log.log(level, "the tool %r failed", self._name, exc_info=error)
         return seen
 
 

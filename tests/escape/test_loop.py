@@ -1,0 +1,164 @@
+"""What hostile actors can make the event loop do: nothing that holds it for long, and the neighbours are answered."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from capsule import Policy, Runtime
+from capsule._guest.cache import CompiledGuest
+from escape.actor_programs import SAY
+from escape.hosts import watched
+from escape.test_memory import FORGES
+
+pytestmark = pytest.mark.slow
+
+GAP = 2.0
+"""Seconds that the loop may be held, in tests on a machine that does other things too."""
+
+PARAMETERS = ", ".join(f"a{n}" for n in range(20_000))
+OPTIONAL = ", ".join(f"a{n}=0" for n in range(20_000))
+
+HOLDS = {
+    "required parameters, all given": f"""
+@task
+def wide({PARAMETERS}): pass
+@task
+def main(): say("task", '{{"task":"wide","args":[' + ",".join(["1"] * 20_000) + '],"kwargs":{{}}}}')
+""",
+    "required parameters, none given": f"""
+@task
+def wide({PARAMETERS}): pass
+@task
+def main(): say("task", '{{"task":"wide","args":[],"kwargs":{{}}}}')
+""",
+    "keywords of many parameters": f"""
+@task
+def wide({OPTIONAL}): pass
+@task
+def main(): say("task", '{{"task":"wide","args":[],"kwargs":{{' + ",".join('"a%d":1' % n for n in range(20_000)) + '}}}}')
+""",
+    "keywords that are no parameters": f"""
+@task
+def wide({OPTIONAL}, **rest): pass
+@task
+def main(): say("task", '{{"task":"wide","args":[],"kwargs":{{' + ",".join('"%x":1' % n for n in range(15_000)) + '}}}}')
+""",
+    "methods, again and again": """
+@actor
+class Wide:
+"""
+    + "\n".join(f"    def m{n}(self): 0" for n in range(8_000))
+    + """
+@task
+def main():
+    Wide()
+    for _ in range(2_000): say("ask", '{"ref":{"capsule:actor":1},"method":"x","args":[],"kwargs":{}}')
+""",
+    "a large result with an escape": """
+@task
+def main(): answer('{"ok":["\\\\u0041",' + ",".join(["[]"] * 5_000_000) + "]}")
+""",
+    "a large result with what looks like a ref": """
+@task
+def main(): answer('{"ok":["capsule:actor",' + ",".join(["[]"] * 5_000_000) + "]}")
+""",
+    "large messages with an escape": """
+@actor
+class Calm:
+    def take(self, x): pass
+@task
+def main():
+    Calm()
+    rest = ",".join(["[]"] * 4_000_000)
+    for _ in range(3): say("tell", '{"ref":{"capsule:actor":1},"method":"take","args":[["\\\\u0041",' + rest + ']],"kwargs":{}}')
+""",
+    "tells without end": """
+@actor
+class Calm:
+    def take(self): pass
+@task
+def main():
+    Calm()
+    while True:
+        calls.submit("tell", '{"ref":{"capsule:actor":1},"method":"take","args":[],"kwargs":{}}')
+        if calls.next(0.0)[0] == 0: calls.next(-1.0)
+""",
+    "asks given up without end": """
+@actor
+class Calm:
+    def take(self): time.sleep(0.01)
+@task
+def main():
+    Calm()
+    while True:
+        ticket = calls.submit("ask", '{"ref":{"capsule:actor":1},"method":"take","args":[],"kwargs":{}}')
+        calls.next(0.003)
+        calls.cancel(ticket)
+""",
+    "actors that tell themselves": """
+@actor
+class Self:
+    def go(self, me):
+        while True:
+            try: me.tell.go(me)
+            except MailboxFull: break
+@task
+def main():
+    for _ in range(6):
+        me = Self()
+        me.tell.go(me)
+    time.sleep(4)
+""",
+    "actors started and stopped": """
+@actor
+class Calm: pass
+@task
+async def main():
+    import asyncio
+    async def one():
+        while True: await Calm().stop()
+    await asyncio.gather(*(one() for _ in range(20)))
+""",
+    "refusals": """
+@task
+def main():
+    while True:
+        for _ in range(500): calls.submit("spawn", '{"actor":"x","args":[],"kwargs":{}}')
+        for _ in range(500): calls.next(-1.0)
+""",
+    "a thousand tell one": """
+@actor
+class One:
+    def take(self, n): pass
+@task
+async def sub(one, n):
+    import asyncio
+    await asyncio.gather(*(one.tell.take(n) for n in range(20)))
+@task
+async def main():
+    import asyncio
+    one = One()
+    while True: await asyncio.gather(*(sub(one, n) for n in range(60)))
+""",
+}
+
+
+@pytest.mark.parametrize("holds", HOLDS.values(), ids=HOLDS.keys())
+async def test_the_loop_goes_on(guest: CompiledGuest, write, holds: str) -> None:
+    """The loop comes round, a neighbour is answered, and all of it is over soon after its time."""
+    hostile = write("a.py", SAY + "import time\n" + FORGES + holds)
+    trivial = write("t.py", "def main(): return 42")
+    with anyio.fail_after(60):
+        async with Runtime(policy=Policy(compute="HIGH", timeout="5s")) as runtime:
+            async with watched() as measures:
+                ref = await runtime.spawn(hostile)
+                await anyio.sleep(1)
+                with anyio.fail_after(10):
+                    assert await runtime.run(trivial) == 42
+                await ref.outcome()
+            ref.kill()
+            await ref.wait_stopped()
+            assert await runtime.run(trivial) == 42
+            assert runtime.actors() == []
+    assert measures.gap < GAP
