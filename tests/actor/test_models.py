@@ -518,7 +518,8 @@ class Life:
     def is_free(self, restarted: Restarted) -> bool:
         """Whether this was no fault to count: its caller gave up, or the message is tried again."""
         following = self.events[self.events.index(restarted) + 1]
-        return restarted.error.error_type == "cancelled" or isinstance(following, Retried)
+        is_retried = isinstance(following, Retried) and following.task_name.startswith(restarted.task_name)
+        return restarted.error.error_type == "cancelled" or is_retried
 
     def check_nothing_is_left(self) -> None:
         admission = self.runtime._admission
