@@ -215,7 +215,8 @@ class Chaos:
         assert min(counts[each] for each in ("value", "task_error", "trap", "memory_exhausted", "given up")) > 10, (
             counts
         )
-        assert min(counts[each] for each in ("timeout", "fuel_exhausted")) > 0, counts
+        # Which of the two ends a busy loop first is a matter of how fast the machine is.
+        assert counts["timeout"] + counts["fuel_exhausted"] > 10, counts
 
     def check_events(self) -> None:
         """One end for each message that was sent, a start for each that was begun; lives begin and end once."""
