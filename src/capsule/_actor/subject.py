@@ -163,7 +163,8 @@ def task_call(
 
 def write_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], policy: Policy, grants: Grants) -> str:
     """`[args, kwargs]` as JSON text. Raises InvalidArguments if it is none, or larger than `max_message`."""
-    text = f"[{grants.write(list(args), 'args')},{grants.write(dict(kwargs), 'kwargs')}]"
+    named = grants.write(dict(kwargs), "kwargs") if kwargs else "{}"
+    text = f"[{grants.write(list(args), 'args')},{named}]"
     check_size(text, policy)
     return text
 
