@@ -33,6 +33,16 @@ PRINTS = {
         "prints_too_much   answered 'done', after 1024 bytes of output",
         "behaves           answered 'still here'",
     ],
+    "http_client.py": [
+        "apple: 150",
+        "bread: 150",
+        "cheese: 160",
+        "GET 200 14 bytes",
+        "GET 200 14 bytes",
+        "GET 200 14 bytes",
+        '200 {"cents": 150}',
+        'a request to example.com is not allowed; allowed_hosts=["example.com"] would allow it',
+    ],
     "application.py": [
         "run:  280",
         "run:  total: KeyError: 'caviar'",

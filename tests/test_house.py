@@ -24,7 +24,7 @@ HOST = sorted((SRC / "capsule").rglob("*.py"))
 SDK = sorted((SRC / "capsule_sdk").rglob("*.py"))
 
 LEVELS: list[set[str]] = [
-    {"errors"},
+    {"_hosts", "errors"},
     {"policy"},
     {"_values"},
     {"abc"},

@@ -34,6 +34,7 @@ NUMBERS = {
     "timeout": "timeout_seconds",
     "max_output": "max_output_bytes",
     "max_message": "max_message_bytes",
+    "max_response": "max_response_bytes",
 }
 """Fields with a unit -> the property that has them as a number. All others are numbers."""
 
@@ -44,7 +45,10 @@ OPEN = ("family_compute", "family_ram", "idle_timeout")
 CHOICES = ("on_failure", "restart_window")
 """What is no limit of which less is stricter: the first is left alone by a ceiling, of the second the longer holds."""
 
-LIMITS = [field for field in FIELDS if field not in CHOICES]
+LISTS = ("allowed_hosts",)
+"""What is no number: tests/host/test_allow_list.py has its rules."""
+
+LIMITS = [field for field in FIELDS if field not in (*CHOICES, *LISTS)]
 COUNTS = [field for field in LIMITS if field not in (*NUMBERS, *OPEN, "max_mailbox")]
 
 
@@ -223,6 +227,8 @@ BAD_FIELDS = {
     "timeout": BAD_DURATION,
     "max_output": BAD_SIZE,
     "max_message": BAD_SIZE,
+    "max_response": BAD_SIZE,
+    "allowed_hosts": (["http://a"], "a.com", [5], 5),
     "family_compute": [value for value in BAD_COMPUTE if value is not None],
     "family_ram": [value for value in BAD_SIZE if value is not None],
     "idle_timeout": [value for value in BAD_DURATION if value is not None],
@@ -292,7 +298,7 @@ policies = st.builds(
     Policy,
     compute=st.integers(1, MAX_FUEL) | st.sampled_from(sorted(COMPUTE_LEVELS)),
     timeout=durations,
-    **{field: sizes(field) for field in ("ram", "max_output", "max_message")},
+    **{field: sizes(field) for field in ("ram", "max_output", "max_message", "max_response")},
     family_compute=st.none() | st.integers(1, MAX_FUEL),
     family_ram=st.none() | sizes("max_output"),
     idle_timeout=st.none() | durations,

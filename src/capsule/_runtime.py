@@ -29,6 +29,7 @@ from ._actor.session import Session, check_language, evaluation_of
 from ._actor.subject import ActorSubject, SessionSubject, Subject, TaskSubject, check_size, task_call
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
+from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
 from ._policies import Policies
@@ -91,7 +92,10 @@ class Runtime:
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
         self._source = Source()
-        self._capabilities = make_capabilities(self._call_from_guest, self._spawn_from_guest, self._start_soon)
+        self._http = Http()
+        self._capabilities = make_capabilities(
+            self._call_from_guest, self._spawn_from_guest, self._start_soon, self._http
+        )
         self._world: World | None = None
         self._is_entered = False
 
@@ -108,6 +112,7 @@ class Runtime:
     async def _enter(self) -> Self:
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(self._given_engine or await self._make_engine())
+            stack.push_async_callback(self._http.aclose)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
             switchboard = Switchboard()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from .errors import InvalidProgram, UsageError
@@ -56,15 +56,16 @@ def task(
     timeout: float | str | None = None,
     max_retries: int | None = None,
     max_output: int | str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Mark a module-level function as a task, with or without settings.
 
     `name` is what it is called (default: the function's name), `compute` its fuel ("LOW", "MEDIUM", "HIGH" or a
     number), `ram` its memory ("64MB"), `timeout` its wall time ("30s"), `max_retries` the attempts after the first,
-    `max_output` how much it may print. What is left out comes from the runtime's policy. The settings must be
-    literals: they are read from the source, before anything runs. Raises InvalidPolicy for a limit that does not
-    parse, and InvalidProgram for something that is not a function.
+    `max_output` how much it may print, `allowed_hosts` where it may send HTTP requests. What is left
+    out comes from the runtime's policy. The settings must be literals: they are read from the source, before anything
+    runs. Raises InvalidPolicy for a limit that does not parse, and InvalidProgram for something that is not a function.
     """
     if function is None:
         return functools.partial(_make, settings=settings)
@@ -115,6 +116,7 @@ def actor(
     timeout: float | str | None = None,
     max_retries: int | None = None,
     max_output: int | str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
     max_mailbox: int | None = None,
     idle_timeout: float | str | None = None,
     on_failure: OnFailure | None = None,

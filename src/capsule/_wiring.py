@@ -9,8 +9,10 @@ import anyio
 
 from ._actor.inside import InsideActors, Spawn, delivery_of
 from ._actor.ref import ActorRef
+from ._actor.requests import Requests
 from ._guest.json_text import NotJSON, to_json
 from ._host.actors import make_actor_capabilities
+from ._host.http import Http, make_http_capability
 from ._host.tasks import make_task_capability
 from ._host.tools import Tools, make_tool_capability
 from ._values import TaskSpec
@@ -20,9 +22,12 @@ from .errors import InvalidArguments
 CallTask = Callable[[CallContext, TaskSpec, list[Any], dict[str, Any]], Awaitable[Any]]
 
 
-def make_capabilities(call_task: CallTask, spawn: Spawn, start_soon: Callable[..., None]) -> dict[str, Capability]:
+def make_capabilities(
+    call_task: CallTask, spawn: Spawn, start_soon: Callable[..., None], http: Http
+) -> dict[str, Capability]:
     """All that the host does for guests, by name. `start_soon` is of a task group that outlives every caller."""
     return {
+        "http": make_http_capability(http, _requests_of),
         "task": make_task_capability(call_task, _max_depth),
         "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon),
         **make_actor_capabilities(InsideActors(spawn)),
@@ -47,6 +52,10 @@ def _name_of(thing: Any) -> str:
     if not isinstance(thing, ActorRef):
         raise TypeError(type(thing).__name__)
     return thing.name
+
+
+def _requests_of(context: CallContext) -> Requests:
+    return delivery_of(context).requests
 
 
 def _max_depth(context: CallContext) -> int:

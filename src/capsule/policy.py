@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from ._hosts import narrowed, normal_patterns
 from .errors import InvalidPolicy
 
 __all__ = ["COMPUTE_LEVELS", "OnFailure", "Policy", "format_size", "parse_compute", "parse_duration", "parse_size"]
@@ -52,6 +53,9 @@ MAX_MAILBOX = 1_000_000
 MAX_RESTARTS = 1_000_000
 MIN_WINDOW = 0.001
 """Seconds of the shortest `restart_window`."""
+MAX_REQUESTS = 1_000_000
+MAX_REDIRECTS = 100
+MAX_HOSTS = 1000
 
 OnFailure = Literal["restart", "stop", "escalate"]
 """What becomes of an actor whose sandbox is gone. As the strategies of OTP's supervisors, for one child."""
@@ -181,6 +185,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     restart_window: float | str = "5s"
     """OTP's default period; OTP allows one restart in it."""
 
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that it may send HTTP requests to: `"api.example.com"` (that name alone), `"*.example.com"` (names below
+    it), `"host:port"`, `"*"` (any public host). Private addresses only where the host or address is written out."""
+
+    max_requests: int = 100
+    """HTTP requests of a message and its sub-tasks together; each redirect that is followed is one."""
+
+    max_response: int | str = "10MB"
+    """Largest body of an HTTP response, before and after it is decompressed."""
+
+    max_redirects: int = 10
+    """How many redirects of one HTTP request are followed."""
+
     def __post_init__(self) -> None:
         parse_compute(self.compute)
         if parse_size(self.ram) > MAX_RAM:
@@ -194,6 +211,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_count("max_mailbox", self.max_mailbox, MAX_MAILBOX, least=1)
         _check_count("max_restarts", self.max_restarts, MAX_RESTARTS)
         self._check_family()
+        self._check_http()
         if self.idle_timeout is not None:
             parse_duration(self.idle_timeout, "idle_timeout")
         if parse_duration(self.restart_window, "restart_window") < MIN_WINDOW:
@@ -208,9 +226,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.family_ram is not None:
             parse_size(self.family_ram, "family_ram")
 
+    def _check_http(self) -> None:
+        msgspec.structs.force_setattr(self, "allowed_hosts", _hosts(self.allowed_hosts))
+        _check_count("max_requests", self.max_requests, MAX_REQUESTS)
+        _check_text_size("max_response", self.max_response)
+        _check_count("max_redirects", self.max_redirects, MAX_REDIRECTS)
+
     @classmethod
     def largest(cls) -> Policy:
-        """The policy that allows as much as can be said of every limit: a start for ceilings that name only some."""
+        """The policy that allows as much as can be said of every limit: a start for ceilings that name only some.
+
+        Of hosts it allows the public ones: what lies in a private network has to be named.
+        """
         return cls(
             compute=MAX_FUEL,
             ram=MAX_RAM,
@@ -223,6 +250,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_mailbox=MAX_MAILBOX,
             max_restarts=MAX_RESTARTS,
             restart_window=MIN_WINDOW,
+            allowed_hosts=("*",),
+            max_requests=MAX_REQUESTS,
+            max_response=MAX_TEXT,
+            max_redirects=MAX_REDIRECTS,
         )
 
     @property
@@ -249,6 +280,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def max_message_bytes(self) -> int:
         """`max_message` in bytes."""
         return parse_size(self.max_message, "max_message")
+
+    @property
+    def max_response_bytes(self) -> int:
+        """`max_response` in bytes."""
+        return parse_size(self.max_response, "max_response")
 
     @property
     def family_fuel(self) -> int | None:
@@ -296,12 +332,30 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             on_failure=self.on_failure,
             max_restarts=min(self.max_restarts, ceiling.max_restarts),
             restart_window=max(self.restart_window_seconds, ceiling.restart_window_seconds),  # longer is stricter
+            allowed_hosts=narrowed(self.allowed_hosts, ceiling.allowed_hosts),
+            max_requests=min(self.max_requests, ceiling.max_requests),
+            max_response=min(self.max_response_bytes, ceiling.max_response_bytes),
+            max_redirects=min(self.max_redirects, ceiling.max_redirects),
         )
 
 
 def _least(*limits: T | None) -> T | None:
     """The smallest of those that are set."""
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    """`allowed_hosts` in its normal form, from a list too."""
+    if not isinstance(value, list | tuple) or len(value) > MAX_HOSTS:
+        raise InvalidPolicy(
+            f'allowed_hosts: this is no list of at most {MAX_HOSTS} hosts; write it as ["api.example.com"]'
+        )
+    try:
+        return normal_patterns(value)
+    except ValueError as error:
+        raise InvalidPolicy(
+            f'allowed_hosts: {error}; write it as "api.example.com", "*.example.com", "host:port" or "*"'
+        ) from None
 
 
 def _check_text_size(field: str, value: int | str) -> None:

@@ -4,13 +4,14 @@ Everything here runs in the guest, on its own CPython, with the standard library
 boundary: a hostile program can patch all of it, and the host checks whatever arrives.
 """
 
+from . import http
 from ._actor import actor
 from ._refs import ActorStopped, MailboxFull
 from ._task import task
 from ._tools import ToolError, tools
 from ._wire import TaskFailed
 
-__all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "ToolError", "actor", "task", "tools"]
+__all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "ToolError", "actor", "http", "task", "tools"]
 
 
 def __getattr__(name: str):

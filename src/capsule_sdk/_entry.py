@@ -26,7 +26,7 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _loop, _missing, _program, _session, _settle, _stdlib, _streams, _wire
+from . import _http_client, _loop, _missing, _program, _session, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
 from capsule import actor, task
@@ -66,6 +66,10 @@ def _prepare():
     time.sleep = _sleep
     _loop.install()
     sys.modules["capsule"] = capsule_sdk
+    sys.modules["capsule.http"] = capsule_sdk.http
+    _http_client.install()
+    import urllib.request  # noqa: F401 - it looks for HTTPS when it is imported, and stands ready in the snapshot
+
     sys.setrecursionlimit(1000)
     _streams.install()
 

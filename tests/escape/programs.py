@@ -387,8 +387,8 @@ OUTSIDE = (
     Row(
         name="urllib",
         hostile='import urllib.request\ndef main(): urllib.request.urlopen("http://169.254.169.254/")',
-        error_type="denied",
-        message="network",
+        error_type="task_error",
+        message='allowed_hosts=["169.254.169.254"]',
         harmless='import urllib.parse\ndef main(): return urllib.parse.urlsplit("http://a/b").path',
         value="/b",
     ),

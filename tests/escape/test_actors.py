@@ -271,3 +271,21 @@ async def test_leaving_in_the_middle(guest: CompiledGuest, write) -> None:
             began = time.monotonic()
         assert time.monotonic() - began < 5
         assert {ref.state for ref in refs} == {"stopped"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '{"capsule:actor": 1}',
+        '[{"a": {"capsule:actor": 1}}]',
+        "import json; json.loads('{\"\\\\u0063apsule:actor\": 1}')",
+        'type("D", (dict,), {})({"capsule:actor": 1})',
+    ],
+)
+async def test_a_session_makes_no_ref_of_data(guest: CompiledGuest, code: str) -> None:
+    """What looks like a ref is no value that the application gets; the session goes on."""
+    with anyio.fail_after(20):
+        async with Runtime() as runtime, runtime.session() as session:
+            evaluation = await session.run(code)
+            assert (evaluation.value, "capsule:actor" in evaluation.repr) == (None, True)
+            assert (await session.run("1 + 1")).value == 2

@@ -18,6 +18,7 @@ from .children import Children
 from .family import Family
 from .grants import Grants
 from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply
+from .requests import Requests
 from .sandbox import OpenSandbox
 from .world import World
 
@@ -92,6 +93,7 @@ class Delivery:
         self.parent = caller.number if caller else None
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
         """How often each tool was called, for a message and its sub-tasks together."""
+        self.requests: Requests = Requests(call.policy, family, caller.requests if caller else None)
         self.children: Children = actor.children if actor else Children(self._child_failed)
         self._attempting = anyio.CancelScope()
         self._child_failure: Failure | None = None
@@ -222,4 +224,5 @@ class Delivery:
             retries=self.retries,
             fuel_consumed=self._fuel,
             ram_used=self._ram,
+            host_requests=self.requests.told,
         )

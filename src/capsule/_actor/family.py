@@ -25,6 +25,10 @@ MOST_TOOL_THREADS = 8
 and one family must not have all of the runtime's."""
 
 
+MOST_OPEN_REQUESTS = 20
+"""HTTP requests that a family may have open at once; more wait. The host holds a body for each."""
+
+
 class Family:
     """Counts the live descendants of one message or actor, their memory, and the host calls that are open."""
 
@@ -41,6 +45,11 @@ class Family:
     def tool_threads(self) -> anyio.CapacityLimiter:
         """Its share of the threads for tools."""
         return anyio.CapacityLimiter(MOST_TOOL_THREADS)
+
+    @cached_property
+    def open_requests(self) -> anyio.CapacityLimiter:
+        """Its share of the HTTP connections."""
+        return anyio.CapacityLimiter(MOST_OPEN_REQUESTS)
 
     @contextmanager
     def child(self, ram: int) -> Iterator[None]:

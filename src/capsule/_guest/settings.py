@@ -14,7 +14,7 @@ from .parsing import refusal
 
 __all__ = ["ACTOR_SETTINGS", "SETTINGS", "SettingsReader"]
 
-SETTINGS = ("name", "compute", "ram", "timeout", "max_retries", "max_output")
+SETTINGS = ("name", "compute", "ram", "timeout", "max_retries", "max_output", "allowed_hosts")
 """What `@task(...)` may name."""
 
 ACTOR_SETTINGS = (
@@ -70,7 +70,8 @@ class SettingsReader:
 
     def _literal(self, keyword: ast.keyword) -> Any:
         try:
-            return ast.literal_eval(keyword.value)
+            value = ast.literal_eval(keyword.value)
+            return tuple(value) if keyword.arg == "allowed_hosts" and isinstance(value, list) else value
         except (ValueError, TypeError, SyntaxError):
             reason = f"the setting {keyword.arg!r} is read before anything runs, so it must be written out as a literal"
             raise self._refused(reason, keyword.value) from None

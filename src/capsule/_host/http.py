@@ -1,0 +1,89 @@
+"""The capability "http": a request of a guest. This file is light; what does the work is loaded at the first request.
+
+It takes a tenth of a second to load, which those who never send a request do not pay, and happens in a thread.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from .._hosts import Address
+from .._values import HostRequest
+from ..abc import CallContext, Capability
+from ..policy import Policy
+
+if TYPE_CHECKING:
+    from .http_client import HttpClient
+
+__all__ = ["Http", "HttpCaller", "Resolve", "make_http_capability"]
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+"""The addresses of a name. Raises OSError."""
+
+
+class HttpCaller(Protocol):
+    """Who makes a request: its policy, and what its family has used."""
+
+    policy: Policy
+
+    @property
+    def share(self) -> anyio.CapacityLimiter:
+        """Bounds the requests that its family has open at once, and so the bodies that the host holds for it."""
+
+    def begin(self) -> None:
+        """Count one request. Raises Denied beyond `max_requests`."""
+
+    def tell(self, request: HostRequest) -> None:
+        """A request has ended."""
+
+
+class Http:
+    """The outside of HTTP for one runtime: how names are looked up, and one pooled client, made when first used."""
+
+    def __init__(self, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+        """`ssl_context` replaces the machine's own certificates, for tests."""
+        self.resolve = resolve or look_up
+        self.ssl_context = ssl_context
+        self.client: HttpClient | None = None
+
+    async def aclose(self) -> None:
+        """Close the client, if there is one."""
+        client, self.client = self.client, None
+        if client is not None:
+            await client.aclose()
+
+
+def make_http_capability(http: Http, caller_of: Callable[[CallContext], HttpCaller]) -> Capability:
+    """The capability on top of `http`.
+
+    It answers `{"status", "reason", "url", "headers", "body"}`, or `{"failed", "message"}` for a request that came to
+    nothing. Raises Denied for what the policy refuses and InvalidArguments for what is no request.
+    """
+    exchange: ModuleType | None = None
+
+    async def request(context: CallContext, payload: Any) -> Any:
+        nonlocal exchange
+        if exchange is None:
+            exchange = await anyio.to_thread.run_sync(_load)
+        return await exchange.serve(http, caller_of(context), payload)
+
+    return request
+
+
+def _load() -> ModuleType:
+    from . import http_exchange
+
+    return http_exchange
+
+
+async def look_up(name: str, port: int) -> list[Address]:
+    """The addresses of a name as the machine knows them, each once, the preferred one first. Raises OSError."""
+    found = await anyio.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(text) for text in dict.fromkeys(place[0] for *_, place in found)]

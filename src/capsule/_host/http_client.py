@@ -1,0 +1,151 @@
+"""One pooled HTTP client for a runtime, which connects to addresses that it is given and looks up no name itself.
+
+A connection in the pool belongs to a scheme, a name, a port and the address that was checked for it. So no request
+rides on a connection that was made for another name (its certificate was not checked for this one) or to an address
+that its own policy was not asked about.
+
+Of httpx2 it is the requests, the responses and the pool below them, without its AsyncClient: that one follows
+redirects, keeps cookies, reads the environment, adds headers and logs each URL, and none of it is wanted here.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+import anyio
+import httpcore2
+import httpx2
+
+from .._hosts import Address
+from .http_network import ToAddress
+
+__all__ = ["HttpClient", "Outgoing"]
+
+MOST_CONNECTIONS = 500
+"""Open at once in a runtime; requests beyond them wait for their turn."""
+
+_MOST_IDLE = 50
+_IDLE_SECONDS = 15.0
+_CONNECT_SECONDS = 10.0
+_TIMEOUTS = {"connect": _CONNECT_SECONDS}
+"""The rest of a request's time is its caller's to bound, as a whole and not for each read."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A request as it goes out, header for header."""
+
+    method: str
+    url: httpx2.URL
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
+
+    def request(self) -> httpx2.Request:
+        """The same for httpx2, which adds Host and the length of the body."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        return httpx2.Request(self.method, self.url, headers=headers, content=self.body)
+
+
+class HttpClient:
+    """Sends single requests, each over a connection of its own or one that is free again. `aclose` ends them all."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._turns = anyio.CapacityLimiter(MOST_CONNECTIONS)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=ssl_context or httpx2.create_ssl_context(trust_env=False),
+            max_connections=None,  # turns are taken instead, whatever the origin
+            max_keepalive_connections=_MOST_IDLE,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=ToAddress(),
+        )
+
+    @asynccontextmanager
+    async def send(self, outgoing: Outgoing, addresses: Sequence[Address]) -> AsyncIterator[httpx2.Response]:
+        """One request to the first of `addresses` that takes a connection; the response's body is not read yet.
+
+        Raises httpx2.HTTPError. Redirects are answers like any other.
+        """
+        async with self._turns:
+            response = await self._first(outgoing, addresses)
+            try:
+                yield response
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+
+    async def _first(self, outgoing: Outgoing, addresses: Sequence[Address]) -> httpx2.Response:
+        for address in addresses[:-1]:
+            try:
+                return await self._to(address, outgoing.request())
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):  # nothing was sent yet
+                continue
+        return await self._to(addresses[-1], outgoing.request())
+
+    async def _to(self, address: Address, request: httpx2.Request) -> httpx2.Response:
+        name = request.url.raw_host.decode("ascii")
+        inner = httpcore2.Request(
+            method=request.method,
+            url=httpcore2.URL(
+                scheme=request.url.raw_scheme,
+                host=f"{name} {address}".encode("ascii"),
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions={"timeout": _TIMEOUTS, "sni_hostname": name},
+        )
+        with _Translated():
+            answer = await self._pool.handle_async_request(inner)
+        return httpx2.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer),
+            extensions={"reason_phrase": answer.extensions.get("reason_phrase", b"")},
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection. Does not wait for the other side."""
+        with anyio.CancelScope(shield=True):
+            await self._pool.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, answer: httpcore2.Response) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _Translated():
+            async with aclosing(self._answer.aiter_stream()) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+_KINDS: tuple[tuple[type[Exception], type[httpx2.HTTPError]], ...] = (
+    (httpcore2.ConnectTimeout, httpx2.ConnectTimeout),
+    (httpcore2.TimeoutException, httpx2.ReadTimeout),
+    (httpcore2.ConnectError, httpx2.ConnectError),
+    (httpcore2.NetworkError, httpx2.ReadError),
+    (httpcore2.ProtocolError, httpx2.RemoteProtocolError),
+)
+
+
+class _Translated:
+    """Raises httpx2's errors for httpcore2's."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for inner, outer in _KINDS:
+            if isinstance(error, inner):
+                raise outer(str(error)) from error

@@ -1,0 +1,126 @@
+"""Connections below the HTTP client: made to the address that stands in an origin, and to nothing else.
+
+anyio's own connect would look the host up again and start several tasks for it; here there is one address and no
+question left. Times are bounded by whoever sends the request, as a whole, except for the time that a connection takes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.streams.tls
+import httpcore2
+
+__all__ = ["NO_TLS", "ToAddress"]
+
+NO_TLS = "no TLS"
+"""The text of a ConnectError when there was a connection, but no handshake."""
+
+
+class ToAddress(httpcore2.AsyncNetworkBackend):
+    """Connects to the address in an origin, `"name address"`; the name beside it is never looked up."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A stream to the address. Raises httpcore2.ConnectError and ConnectTimeout."""
+        _, address = host.split(" ")
+        try:
+            with anyio.fail_after(timeout):
+                return await _connected(address, port)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout from None
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from None
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await anyio.sleep(seconds)
+
+
+async def _connected(address: str, port: int) -> _Stream:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    raw = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = raw.connect_ex((address, port))
+        if code in {errno.EINPROGRESS, errno.EWOULDBLOCK}:
+            await anyio.wait_writable(raw)
+            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        return _Stream(await anyio.abc.SocketStream.from_socket(raw), raw)
+    except BaseException:
+        raw.close()
+        raise
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    def __init__(self, stream: anyio.abc.ByteStream, raw: socket.socket) -> None:
+        self._stream, self._raw = stream, raw
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            return await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
+            raise httpcore2.ReadError from None
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            if buffer:
+                await self._stream.send(buffer)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
+            raise httpcore2.WriteError from None
+
+    async def aclose(self) -> None:
+        await anyio.aclose_forcefully(self._stream)
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            with anyio.fail_after(timeout):
+                wrapped = await anyio.streams.tls.TLSStream.wrap(
+                    self._stream, ssl_context=ssl_context, hostname=server_hostname, standard_compatible=False
+                )
+                return _Stream(wrapped, self._raw)
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await self.aclose()
+            if isinstance(error, TimeoutError):
+                raise httpcore2.ConnectTimeout from None
+            if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream | OSError):  # ssl.SSLError is one
+                raise httpcore2.ConnectError(NO_TLS) from None
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "ssl_object":
+            return self._stream.extra(anyio.streams.tls.TLSAttribute.ssl_object, None)  # noqa: S610 - anyio's
+        if info == "is_readable":  # before a connection is used again: has the other side hung up?
+            return _is_readable(self._raw)
+        return None
+
+
+def _is_readable(raw: socket.socket) -> bool:
+    try:
+        raw.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
+    return True

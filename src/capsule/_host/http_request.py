@@ -1,0 +1,152 @@
+"""What a guest may ask of HTTP: a method, a URL, headers and a body, checked before anything is looked up. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, replace
+
+import httpx2
+import msgspec
+
+from .._hosts import host_text, normal_host
+from ..errors import Denied, InvalidArguments
+
+__all__ = ["Asked", "Hop", "check_request", "checked_url", "hop_after"]
+
+MOST_URL = 16_000
+MOST_HEADERS = 200
+MOST_HEADER_TEXT = 64_000
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_AUTHORITY = re.compile(r"//|[/?#]")
+_PORTS = {"http": 80, "https": 443}
+_OURS = {
+    *("connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate"),
+    *("proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+}
+"""Headers about the connection, which is the host's: dropped, as every client library writes some of them."""
+
+_CREDENTIALS = {"authorization", "cookie", "x-api-key", "x-auth-token", "api-key"}
+"""Headers that stay behind when a redirect leads to another origin."""
+
+_REFUSED_METHODS = {"CONNECT", "TRACE"}
+_SEE_OTHER = 303
+_MOVED = {301, 302}
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """A request as it stands on the wire."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]] = []
+    body: str | None = None
+    """Base64."""
+
+    timeout: float | None = None
+    """Seconds for the whole of it, redirects included; None: what is left of the message's own time."""
+
+    follow: bool = True
+    """Whether redirects are followed here; otherwise they are answers."""
+
+    decode: bool = True
+    """Whether a compressed body is opened here; otherwise it comes as it was sent."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One request on its way to one place. `host` is in its normal form."""
+
+    method: str
+    url: httpx2.URL
+    host: str
+    port: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+
+    @property
+    def explicit_port(self) -> int | None:
+        """The port, if it is not the scheme's own."""
+        return None if self.port == _PORTS[self.url.scheme] else self.port
+
+    @property
+    def told(self) -> str:
+        """The URL for the record."""
+        return str(self.url)
+
+
+def check_request(asked: Asked) -> Hop:
+    """The first hop of a request. Raises InvalidArguments for what is none, Denied for what no policy allows."""
+    if asked.timeout is not None and not 0 < asked.timeout < 1e9:  # noqa: PLR2004 - thirty years
+        raise InvalidArguments("timeout: this is not a number of seconds above zero")
+    method = asked.method.upper()
+    if not _TOKEN.fullmatch(method):
+        raise InvalidArguments("method: this is not the name of an HTTP method")
+    if method in _REFUSED_METHODS:
+        raise Denied(f"the HTTP method {method}", "nothing")
+    url, host, port = checked_url(asked.url)
+    return Hop(method, url, host, port, _checked_headers(asked.headers), _bytes_of(asked.body))
+
+
+def hop_after(hop: Hop, status: int, location: str) -> Hop:
+    """Where a redirect leads. What belongs to the old origin stays behind. Raises as `check_request`."""
+    try:
+        joined = str(hop.url.join(location))
+    except (httpx2.InvalidURL, ValueError, UnicodeError):
+        raise InvalidArguments("the redirect leads to no URL") from None
+    url, host, port = checked_url(joined)
+    method, body, headers = hop.method, hop.body, hop.headers
+    if (status == _SEE_OTHER and method != "HEAD") or (status in _MOVED and method == "POST"):
+        method, body = "GET", None
+        headers = tuple(header for header in headers if not header[0].lower().startswith("content-"))
+    if (url.scheme, host, port) != (hop.url.scheme, hop.host, hop.port):
+        headers = tuple(header for header in headers if header[0].lower() not in _CREDENTIALS)
+    return replace(hop, method=method, url=url, host=host, port=port, headers=headers, body=body)
+
+
+def checked_url(text: str) -> tuple[httpx2.URL, str, int]:
+    """A URL without its fragment, its host in the normal form, and its port. Raises InvalidArguments and Denied."""
+    if len(text) > MOST_URL:
+        raise InvalidArguments(f"url: it has more than {MOST_URL:,} characters")
+    if any(character <= " " or character in "\\\x7f" for character in text):
+        raise InvalidArguments("url: blanks, control characters and backslashes stand in no URL; quote them")
+    try:
+        url = httpx2.URL(text)
+        scheme = url.scheme
+        if scheme not in _PORTS:
+            raise Denied(f"a request to {scheme[:20] or 'no'}: URLs", "http: or https: in their place")
+        if url.userinfo or any("@" in part for part in _AUTHORITY.split(text, maxsplit=2)[1:2]):
+            raise Denied("a URL with a user or a password in it", "an Authorization header in its place")
+        host = normal_host(url.raw_host.decode("ascii"))
+        port = _PORTS[scheme] if url.port is None else url.port
+        if not 0 < port < 1 << 16:
+            raise ValueError("its port is no number from 1 to 65535")
+        explicit = None if port == _PORTS[scheme] else port
+        clean = httpx2.URL(f"{scheme}://{host_text(host, explicit)}{url.raw_path.decode('ascii')}")
+    except (httpx2.InvalidURL, ValueError, UnicodeError) as error:
+        raise InvalidArguments(f"url: this is no URL to send a request to ({error})") from None
+    return clean, host, port
+
+
+def _checked_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_TEXT:
+        raise InvalidArguments(f"headers: more than {MOST_HEADERS} of them, or {MOST_HEADER_TEXT:,} characters")
+    kept = []
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise InvalidArguments(f"headers: {name[:100]!r} or its value has a character that no header can have")
+        if name.lower() not in _OURS:
+            kept.append((name, value.strip(" \t")))
+    return tuple(kept)
+
+
+def _bytes_of(body: str | None) -> bytes | None:
+    if body is None:
+        return None
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidArguments("body: this is not base64") from None

@@ -1,0 +1,318 @@
+"""Hostile guests against real servers on loopback: what the right to send requests does not give, row by row.
+
+Each row's program gets the server's URL; its neighbour, which does nothing wrong, must pass in the same runtime.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+
+from capsule import Policy, Runtime
+from capsule._guest.cache import CompiledGuest
+from capsule._values import Outcome
+from host.servers import BINARY, Server, serving
+
+HARMLESS = "    return http.get(base + '/').text()"
+RAW = """
+    import json
+    from capsule_sdk import _wire
+    def raw(**more):
+        return _wire.call("http", {"method": "GET", "url": base + "/", **more}, lambda answer: OSError(answer["message"]))
+"""
+TWICE = "    return http.get(base + '/').status_code + http.get(base + '/').status_code"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """`hostile` is the body of `main(base)`. It ends with `error_type` and a message with `message`, or `result`."""
+
+    name: str
+    hostile: str
+    result: Any = None
+    error_type: str | None = "task_error"
+    message: str = ""
+    harmless: str = HARMLESS
+    value: Any = "hello"
+    policy: dict[str, Any] = field(default_factory=dict)
+
+
+def fetches(url: str) -> str:
+    return f"    return http.get({url}).text()"
+
+
+def refused(name: str, url: str, words: str, **more: Any) -> Row:
+    return Row(name=name, hostile=fetches(url), message=words, **more)
+
+
+ROWS = (
+    Row(
+        name="no right at all",
+        hostile=fetches("base"),
+        message='allowed_hosts=["127.0.0.1:',
+        policy={"allowed_hosts": ()},
+        harmless="    return 'hello'",
+    ),
+    refused("another host", "'http://example.com/'", 'allowed_hosts=["example.com"]'),
+    refused("the metadata service", "'http://169.254.169.254/latest/meta-data/'", "169.254.169.254"),
+    refused("a redirect to it", "base + '/redirect/302/metadata'", 'allowed_hosts=["169.254.169.254"]'),
+    refused("a redirect to another host", "base + '/redirect/307/other'", 'allowed_hosts=["example.com"]'),
+    refused("a redirect to a file", "base + '/redirect/302/file'", "http: or https:"),
+    refused("a user that looks like a host", "'http://127.0.0.1@example.com/'", "a user or a password"),
+    refused("a backslash", r"'http://example.com\\@127.0.0.1/'", "backslashes"),
+    refused("a name that only begins so", "'http://127.0.0.1.example.com/'", 'allowed_hosts=["127.0.0.1.example.com"]'),
+    refused(
+        "loopback under a star",
+        "base",
+        "no public address",
+        policy={"allowed_hosts": ("*",)},
+        harmless="    return 'hello'",
+    ),
+    refused(
+        "loopback in octal under a star",
+        "base.replace('127.0.0.1', '0177.1')",
+        "no public address",
+        policy={"allowed_hosts": ("*",)},
+        harmless="    return 'hello'",
+    ),
+    Row(
+        name="a public name with a private address",
+        hostile=fetches("base.replace('127.0.0.1', 'private.example.com')"),
+        message="not public",
+        policy={"allowed_hosts": ("*.example.com",)},
+        harmless="    return 'hello'",
+    ),
+    Row(
+        name="another port",
+        hostile=fetches("base"),
+        message="allowed_hosts",
+        policy={"allowed_hosts": ("127.0.0.1:1",)},
+        harmless="    return 'hello'",
+    ),
+    refused("a header in a header", "base, headers={'X': 'a\\r\\nHost: b'}", "a character that no header can have"),
+    Row(
+        name="a header in a URL",
+        hostile=fetches("base + '/ HTTP/1.1\\r\\nX: y'"),
+        message="stand in no URL",
+        harmless="    return http.get(base + '/', params={'a': 'b\\r\\nc'}).text()",
+    ),
+    Row(
+        name="another Host",
+        hostile="    return http.get(base + '/echo', headers={'Host': 'example.com'}).json()['head'].count('example.com')",
+        error_type=None,
+        result=0,
+    ),
+    Row(name="a method that tunnels", hostile="    http.request('CONNECT', base)", message="HTTP method CONNECT"),
+    Row(name="a payload that is none", hostile=RAW + "    raw(proxy='http://x')", message="proxy"),
+    Row(name="more redirects than allowed", hostile=RAW + "    raw(max_redirects=1000)", message="max_redirects"),
+    refused("redirects without end", "base + '/round'", "a larger max_redirects"),
+    Row(
+        name="more requests than allowed",
+        hostile="    for _ in range(10): http.get(base + '/')",
+        message="Policy(max_requests=3)",
+        policy={"max_requests": 2},
+        harmless=TWICE,
+        value=400,
+    ),
+    Row(
+        name="more requests by way of sub-tasks",
+        hostile="    for _ in range(10): other(base)",
+        message="Policy(max_requests=3)",
+        policy={"max_requests": 2},
+        harmless=TWICE,
+        value=400,
+    ),
+    Row(
+        name="a sub-task with rights of its own making",
+        hostile=RAW + "    _wire.call('task', {'task': 'other', 'args': [base], 'kwargs': {}, 'allowed_hosts': ['*']})",
+        message="allowed_hosts",
+    ),
+    refused("a body without end", "base + '/endless'", "a larger max_response", policy={"max_response": "1MB"}),
+    refused("a bomb", "base + '/bomb'", "a larger max_response", policy={"max_response": "1MB"}),
+    refused("a head without end", "base + '/endless-head'", "does not speak HTTP"),
+    refused("bad chunks", "base + '/bad-chunks'", "does not speak HTTP"),
+    refused("no HTTP at all", "base + '/no-http'", "does not speak HTTP"),
+    refused("a server that never answers", "base + '/never', timeout=0.2", "within 0.2 s"),
+    refused("a server that drips", "base + '/drip', timeout=0.2", "within 0.2 s"),
+    Row(
+        name="waiting longer than the task may",
+        hostile=fetches("base + '/drip'"),
+        error_type="timeout",
+        policy={"timeout": "600ms"},
+    ),
+    Row(
+        name="a crowd of requests that never end",
+        hostile="""
+    import asyncio
+    async def all_of_them():
+        await asyncio.gather(*(http.aget(base + "/never") for _ in range(90)))
+    asyncio.run(all_of_them())""",
+        error_type="timeout",
+        policy={"timeout": "600ms"},
+    ),
+    Row(
+        name="a socket",
+        hostile="    import socket; socket.create_connection(('127.0.0.1', int(base.rpartition(':')[2])), 1)",
+        error_type="denied",
+        message="sockets",
+    ),
+    Row(
+        name="a URL that nothing parses",
+        hostile="    return http.get('http://[::1' + '/' * 100_000).text()",
+        message="url",
+    ),
+    Row(
+        name="a cookie of another task's",
+        hostile="    http.get(base + '/cookie'); return http.get(base + '/echo').json()['head'].lower().count('cookie')",
+        error_type=None,
+        result=0,
+    ),
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as opened:
+        opened.redirects |= {
+            "metadata": "http://169.254.169.254/latest",
+            "other": "//example.com/",
+            "file": "file:///x",
+        }
+        yield opened
+
+
+def program(body: str) -> str:
+    return (
+        "from capsule import http, task\n@task\ndef main(base):\n"
+        f"{body}\n@task\ndef other(base):\n    return http.get(base + '/').text()\n"
+    )
+
+
+async def resolve(name: str, port: int) -> list[Any]:
+    await anyio.lowlevel.checkpoint()
+    return [ipaddress.ip_address("127.0.0.1" if name.endswith("example.com") else "192.0.2.1")]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_row(row: Row, guest: CompiledGuest, write, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """The hostile program ends as the table says, quietly, and its neighbour passes."""
+    hostile, harmless = write("hostile.py", program(row.hostile)), write("harmless.py", program(row.harmless))
+    base = server.url("")
+    policy = Policy(**{"allowed_hosts": ("127.0.0.1",), "timeout": "10s", **row.policy})
+    with anyio.fail_after(20):
+        async with Runtime(policy=policy) as runtime:
+            runtime._http.resolve = resolve
+            outcome = await (await runtime.spawn(hostile, base)).outcome()
+            check(row, outcome)
+            assert await runtime.run(harmless, base) == row.value
+    assert [record for record in caplog.records if record.name.startswith(("capsule", "http"))] == []
+
+
+def check(row: Row, outcome: Outcome) -> None:
+    if row.error_type is None:
+        assert (outcome.success, outcome.result) == (True, row.result), outcome.error
+    else:
+        assert outcome.error is not None, outcome.result
+        assert outcome.error.error_type == row.error_type, outcome.error
+        assert row.message in outcome.error.message, outcome.error
+
+
+GOOD = """
+import asyncio, http.client, urllib.error, urllib.request
+from capsule import http as web, task
+from capsule.http import get, post, put, delete, patch, head
+@task
+def requests_like(base):
+    r = get(base + "/", params={"a": [1, 2]}, headers={"X-A": "b"})
+    said = post(base + "/echo", json={"x": [1]}).json()
+    form = post(base + "/echo", data={"a": "b c"}).json()
+    kinds = [f(base + "/echo").json()["method"] for f in (get, post, put, delete, patch)]
+    try: get(base + "/missing").raise_for_status()
+    except web.HTTPError as error: status = error.response.status_code, error.response.ok(), bool(error.response.ok)
+    return [r.ok(), r.text(), r.headers["CONTENT-type"], r.url.partition("?")[2], said["body"], form["body"], kinds,
+            status, list(head(base + "/").content), post(base + "/mirror", data=bytes(range(256))).content.hex()]
+@task
+def standard(base):
+    with urllib.request.urlopen(urllib.request.Request(base + "/redirect/302/root", headers={"X": "y"}), timeout=5) as f:
+        found = [f.status, f.read().decode(), f.headers["X-One"], f.url == base + "/"]
+    for url, kind in ((base + "/missing", urllib.error.HTTPError), ("https://example.com/", urllib.error.URLError)):
+        try: urllib.request.urlopen(url)
+        except kind as error: found.append(str(error)[:30])
+    with urllib.request.urlopen(base + "/mirror", data=bytes(range(256))) as f: found.append(f.read() == bytes(range(256)))
+    try: urllib.request.urlopen(base + "/never", timeout=0.1)
+    except urllib.error.URLError as error: found.append(isinstance(error.reason, TimeoutError))
+    connection = http.client.HTTPConnection(base.split("//")[1], timeout=5)
+    for method, path, body in (("GET", "/", None), ("POST", "/mirror", iter([b"ab", b"cd"])), ("HEAD", "/", None)):
+        connection.request(method, path, body, encode_chunked=True)
+        response = connection.getresponse()
+        found.append([response.status, response.read().decode()])
+    connection.close()
+    try: http.client.HTTPSConnection("example.com").request("GET", "/")
+    except OSError as error: found.append(type(error).__name__)
+    return found
+@task
+async def at_once(base):
+    responses = await asyncio.gather(*(web.aget(base + "/slow") for _ in range(30)))
+    try: await web.aget(base + "/never", timeout=0.1)
+    except TimeoutError as error: kind = type(error).__qualname__
+    return [response.text() for response in responses].count("slow"), kind
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        (
+            "requests_like",
+            [
+                *(True, "hello", "text/plain; charset=utf-8", "a=1&a=2", '{"x": [1]}', "a=b+c"),
+                ["GET", "POST", "PUT", "DELETE", "PATCH"],
+                [404, False, False],
+                [],
+                BINARY.hex(),
+            ],
+        ),
+        (
+            "standard",
+            [
+                *(200, "hello", "1", True, "HTTP Error 404: Not Found", "<urlopen error a request to ex", True, True),
+                *([200, "hello"], [200, "abcd"], [200, ""], "Denied"),
+            ],
+        ),
+        ("at_once", [30, "Timeout"]),
+    ],
+)
+async def test_inside(guest: CompiledGuest, write, server: Server, task: str, value: Any) -> None:
+    """What programs write with `capsule.http`, `urllib.request` and `http.client`, and every request in the outcome."""
+    file = write("good.py", GOOD)
+    server.redirects["root"] = "/"
+    async with Runtime(policy=Policy(allowed_hosts=["127.0.0.1"])) as runtime:
+        outcome = await (await runtime.spawn(f"{file}:{task}", server.url(""))).outcome()
+    assert outcome.error is None, outcome.error
+    assert outcome.result == value
+    assert len(outcome.execution.host_requests) == len(server.requests)
+    assert outcome.envelope()["execution"]["host_requests"][0]["status"] in {200, 302}
+
+
+async def test_failed_attempts_are_told(guest: CompiledGuest, write, server: Server) -> None:
+    """The requests of each attempt stand in the outcome, those of a task that came to nothing too."""
+    file = write("t.py", program("    http.get(base + '/'); 1 / 0"))
+    async with Runtime(policy=Policy(allowed_hosts=["127.0.0.1"], max_retries=2)) as runtime:
+        outcome = await (await runtime.spawn(file, server.url(""))).outcome()
+    assert (outcome.error.error_type, outcome.execution.retries) == ("task_error", 2)
+    assert [request.status for request in outcome.execution.host_requests] == [200, 200, 200]
+
+
+async def test_a_ceiling(guest: CompiledGuest, write, server: Server) -> None:
+    """What a program declares is cut to what the runtime allows."""
+    source = program(fetches("base")).replace("@task", "@task(allowed_hosts=['127.0.0.1', '*'])")
+    file = write("t.py", source)
+    for ceiling, is_well in ((("127.0.0.1",), True), ((), False), (("*",), False), (("example.com",), False)):
+        async with Runtime(ceiling=Policy(allowed_hosts=ceiling)) as runtime:
+            outcome = await (await runtime.spawn(file, server.url(""))).outcome()
+        assert outcome.success is is_well, (ceiling, outcome)

@@ -1,0 +1,219 @@
+"""A real HTTP server on loopback that also misbehaves: each path is one way to answer, hostile ones included."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socketserver
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+ENDLESS = b"x" * 65536
+BINARY = bytes(range(256))
+BOMB = gzip.compress(b"\0" * 200_000_000, 9)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Answers on 127.0.0.1; `requests` are the heads that arrived, `bodies` what came with them."""
+
+    allow_reuse_address, daemon_threads, block_on_close, request_queue_size = True, True, False, 1500
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+        self.requests: list[str] = []
+        self.bodies: list[bytes] = []
+        self.connections = 0
+        self.released = threading.Event()
+        self.redirects: dict[str, str] = {}
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def heads(self, name: str) -> list[str]:
+        """The values of one header in all requests."""
+        lines = [line for request in self.requests for line in request.split("\r\n")[1:]]
+        return [line.partition(":")[2].strip() for line in lines if line.lower().startswith(f"{name.lower()}:")]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # clients hang up here on purpose
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    """A server while the block runs."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.released.set()
+            server.shutdown()
+            thread.join()
+
+
+class Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        if self.rfile.peek(1)[:1] == b"\x16":  # the first byte of TLS
+            self.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
+        while self._one():
+            pass
+
+    def _one(self) -> bool:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline(70_000)
+            if not line:
+                return False
+            head += line
+        text = head.decode("latin-1")
+        lengths = [line.partition(":")[2] for line in text.split("\r\n") if line.lower().startswith("content-length:")]
+        body = self.rfile.read(int(lengths[0])) if lengths else b""
+        self.server.requests.append(text)
+        self.server.bodies.append(body)
+        self.method, target, _ = text.split(" ", 2)
+        self.path, _, self.query = target.partition("?")
+        self.head_text, self.body = text, body
+        name = self.path.strip("/").partition("/")[0].replace("-", "_") or "root"
+        return bool(getattr(self, f"do_{name}", self.do_missing)())
+
+    def answer(self, body: bytes = b"", status: str = "200 OK", **headers: str) -> bool:
+        named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{named}\r\n".encode("latin-1")
+        self.wfile.write(head if self.method == "HEAD" else head + body)
+        return True
+
+    def raw(self, data: bytes) -> bool:
+        self.wfile.write(data)
+        return False
+
+    # Good ones.
+
+    def do_root(self) -> bool:
+        return self.answer(b"hello", Content_Type="text/plain; charset=utf-8", X_One="1")
+
+    def do_missing(self) -> bool:
+        return self.answer(b'{"why": "missing"}', "404 Not Found", Content_Type="application/json")
+
+    def do_echo(self) -> bool:
+        said = {"method": self.method, "path": self.path, "query": self.query, "head": self.head_text}
+        return self.answer(json.dumps({**said, "body": self.body.decode("latin-1")}).encode())
+
+    def do_binary(self) -> bool:
+        return self.answer(BINARY)
+
+    def do_mirror(self) -> bool:
+        return self.answer(self.body)
+
+    def do_slow(self) -> bool:
+        time.sleep(0.1)
+        return self.answer(b"slow")
+
+    def do_gzip(self) -> bool:
+        return self.answer(gzip.compress(b"packed" * 100), Content_Encoding="gzip")
+
+    def do_deflate(self) -> bool:
+        return self.answer(zlib.compress(b"packed" * 100), Content_Encoding="deflate")
+
+    def do_chunked(self) -> bool:
+        return bool(
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        )
+
+    def do_cookie(self) -> bool:
+        return self.answer(b"", Set_Cookie="a=1; Path=/")
+
+    def do_twice(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Two: a\r\nX-Two: b\r\n\r\n")
+        return True
+
+    # Redirects: /redirect/301/NAME, and NAME is looked up among the server's own.
+
+    def do_redirect(self) -> bool:
+        _, _, status, name = self.path.split("/", 3)
+        return self.answer(b"", f"{status} Moved", Location=self.server.redirects[name])
+
+    def do_round(self) -> bool:
+        return self.answer(b"", "302 Found", Location="/round")
+
+    # Bad ones.
+
+    def do_never(self) -> bool:
+        self.server.released.wait(30)
+        return False
+
+    def do_endless(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not self.server.released.is_set():
+            self.wfile.write(ENDLESS)
+        return False
+
+    def do_endless_head(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not self.server.released.is_set():
+            self.wfile.write(b"X-More: " + b"x" * 1000 + b"\r\n")
+        return False
+
+    def do_drip(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not self.server.released.wait(0.05):
+            self.wfile.write(b"x")
+        return False
+
+    def do_drip_head(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not self.server.released.wait(0.05):
+            self.wfile.write(b"x")
+        return False
+
+    def do_bomb(self) -> bool:
+        return self.answer(BOMB, Content_Encoding="gzip")
+
+    def do_bomb_bomb(self) -> bool:
+        return self.answer(gzip.compress(BOMB), Content_Encoding="gzip, gzip")
+
+    def do_many_codings(self) -> bool:
+        return self.answer(b"x", Content_Encoding=", ".join(["gzip"] * 50))
+
+    def do_bad_gzip(self) -> bool:
+        return self.answer(b"this is not gzip", Content_Encoding="gzip")
+
+    def do_bad_chunks(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n")
+
+    def do_large_chunk(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc")
+
+    def do_short(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+
+    def do_negative(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nshort")
+
+    def do_two_lengths(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nshorts")
+
+    def do_no_http(self) -> bool:
+        return self.raw(b"220 mail.example.com ESMTP\r\n")
+
+    def do_hangs_up(self) -> bool:
+        return False
+
+    def do_upgrade(self) -> bool:
+        return self.raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw")
+
+    def do_early(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3)
+        return self.answer(b"late")
+
+    def do_large(self) -> bool:
+        return self.answer(b"x" * 2_000_000)
