@@ -30,6 +30,7 @@ LEVELS: list[set[str]] = [
     {"abc"},
     {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
     {"_items", "_policies", "_setup", "_source", "_wiring"},
+    {"_launcher"},
     {"_runtime"},
     {"_run"},
     {"", "guest"},

@@ -16,30 +16,29 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from ._actor.actor import Actor
 from ._actor.admission import Admission
 from ._actor.delivery import Delivery, FreshHome
 from ._actor.events import EventStream
 from ._actor.family import Family
 from ._actor.grants import Grants
-from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.registry import Registry
 from ._actor.session import Session, check_language, evaluation_of
-from ._actor.subject import ActorSubject, SessionSubject, Subject, TaskSubject, check_size, task_call
+from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
+from ._launcher import Launcher
 from ._policies import Policies
 from ._setup import Progress, ensure_guest
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
-from ._values import ActorSpec, Evaluation, Event, Outcome, Program, TaskSpec
+from ._values import Evaluation, Event, Outcome
 from ._wiring import leaves_of, make_capabilities, write, write_without_refs
-from .abc import CallContext, Engine
-from .errors import InvalidPolicy, RuntimeClosed, UsageError
+from .abc import Engine
+from .errors import InvalidPolicy, UsageError
 from .policy import Policy, parse_size
 
 __all__ = ["Runtime"]
@@ -93,10 +92,10 @@ class Runtime:
         self._given_engine = engine
         self._source = Source()
         self._http = Http()
+        self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
-            self._call_from_guest, self._spawn_from_guest, self._start_soon, self._http
+            self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
         )
-        self._world: World | None = None
         self._is_entered = False
 
     async def __aenter__(self) -> Self:
@@ -121,7 +120,7 @@ class Runtime:
             self._tasks = tasks
             registry = Registry()
             self._admission.on_shortage = registry.free_one
-            self._world = World(
+            self._launcher.world = World(
                 engine,
                 tasks,
                 switchboard,
@@ -138,7 +137,7 @@ class Runtime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._world = None
+        self._launcher.world = None
         try:
             return await self._stack.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
@@ -168,7 +167,7 @@ class Runtime:
         program, spec = self._source.resolve_task(task)
         check_own_words(spec, {"tools": tools})
         granted = self._tools.merged(Tools.of(tools))
-        return (await self._delivery(program, spec, args, kwargs, tools=granted).run()).unwrap()
+        return (await self._launcher.delivery(program, spec, args, kwargs, tools=granted).run()).unwrap()
 
     async def spawn(
         self, what: Spawnable, /, *args: Any, name: str | None = None, tools: Toolbox = (), **kwargs: Any
@@ -186,11 +185,12 @@ class Runtime:
         a UsageError if the call was wrong (InvalidProgram, InvalidArguments, InvalidPolicy, InvalidTool, NameTaken),
         and RuntimeClosed.
         """
-        world = self._opened()
+        self._opened()
         program, spec = self._source.resolve(what)
         check_own_words(spec, {"name": name, "tools": tools})
         granted = self._tools.merged(Tools.of(tools))
-        actor = self._spawn(world, self._subject(world, program, spec), args, kwargs, name=name, tools=granted)
+        subject = self._launcher.subject(program, spec)
+        actor = self._launcher.actor(subject, args, kwargs, name=name, tools=granted)
         ref = actor.ref()
         await anyio.lowlevel.checkpoint()  # the actor is the runtime's already: cancelled here, nothing is lost
         return ref
@@ -213,7 +213,7 @@ class Runtime:
         check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
         granted = self._tools.merged(Tools.of(tools))
-        return Session(self._spawn(world, subject, (), {}, name=name, tools=granted), subject)
+        return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
     async def eval(
         self, code: str, *, language: str = "python", tools: Toolbox = (), policy: Policy | None = None
@@ -286,7 +286,9 @@ class Runtime:
         try:
             async with aclosing(each(items)) as taken:
                 async for item in taken:
-                    at_work.append(self._start_once(task, item, granted))
+                    program, spec = self._source.resolve_task(task)
+                    subject = self._launcher.subject(program, spec)
+                    at_work.append(self._launcher.actor(subject, (item,), {}, is_lasting=False, tools=granted).ref())
                     if len(at_work) >= limit:
                         yield await at_work[0].outcome()
                         at_work.popleft()
@@ -298,96 +300,7 @@ class Runtime:
                 ref.kill()
 
     def _opened(self) -> World:
-        if self._world is None:
-            raise RuntimeClosed
-        return self._world
-
-    def _subject(self, world: World, program: Program, spec: TaskSpec | ActorSpec) -> Subject:
-        policy = self._policies.of(spec, world.engine)
-        if isinstance(spec, ActorSpec):
-            return ActorSubject(world, program, spec, policy)
-        return TaskSubject(world, program, spec, policy)
-
-    def _spawn(
-        self,
-        world: World,
-        subject: Subject,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        *,
-        name: str | None = None,
-        is_lasting: bool = True,
-        caller: Delivery | None = None,
-        tools: Tools | None = None,
-    ) -> Actor:
-        world.registry.sweep()
-        world.registry.check_name(name)
-        grants = Grants(world)
-        first = subject.first(args, kwargs, grants)
-        ram = subject.policy.ram_bytes
-        if caller is not None:
-            caller.family.enter(ram, len(first.body) if first else 0)
-        actor = Actor(
-            world,
-            subject,
-            first,
-            grants=grants,
-            name=name,
-            caller=caller,
-            is_lasting=is_lasting,
-            tools=caller.tools if caller else tools if tools is not None else self._tools,
-        )
-        world.registry.add(actor)
-        if caller is not None:
-            caller.children.add(actor)
-        world.tasks.start_soon(actor.run)
-        return actor
-
-    def _start_once(self, task: Runnable, item: Any, tools: Tools) -> ActorRef:
-        world = self._opened()
-        program, spec = self._source.resolve_task(task)
-        return self._spawn(world, self._subject(world, program, spec), (item,), {}, is_lasting=False, tools=tools).ref()
-
-    def _delivery(
-        self,
-        program: Program,
-        spec: TaskSpec,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        caller: Delivery | None = None,
-        tools: Tools | None = None,
-    ) -> Delivery:
-        world = self._opened()
-        policy = self._policies.of(spec, world.engine)
-        grants = Grants(world)
-        call = task_call(world, program, spec, policy, args, kwargs, grants)
-        if caller is not None and isinstance(args, list):
-            args.clear()  # written down: what a guest sent may take many times its text while it waits
-            kwargs.clear()
-        return Delivery(
-            world,
-            call,
-            FreshHome(caller.children.place if caller else None),
-            family=caller.family if caller else Family(policy),
-            grants=grants,
-            caller=caller,
-            depth=caller.depth + 1 if caller else 0,
-            tools=caller.tools if caller else tools if tools is not None else self._tools,
-        )
-
-    async def _call_from_guest(
-        self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]
-    ) -> Any:
-        caller = delivery_of(context)
-        with caller.family.child(self._policies.of(spec, self._opened().engine).ram_bytes):
-            return (await self._delivery(context.program, spec, args, kwargs, caller).run()).unwrap()
-
-    def _spawn_from_guest(
-        self, context: CallContext, spec: ActorSpec, args: list[Any], kwargs: dict[str, Any]
-    ) -> ActorRef:
-        world = self._opened()
-        subject = self._subject(world, context.program, spec)
-        return self._spawn(world, subject, args, kwargs, caller=delivery_of(context)).ref()
+        return self._launcher.opened()
 
     def _start_soon(self, *work: Any) -> None:
         """For threads of tools, which outlive their callers and not the runtime."""

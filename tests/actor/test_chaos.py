@@ -115,7 +115,7 @@ class Chaos:
 
     async def run(self) -> None:
         async with Runtime(on_event=self.events.append) as self.runtime:
-            registry = self.runtime._world.registry
+            registry = self.runtime._launcher.world.registry
             async with anyio.create_task_group() as self.tasks:
                 for number in range(ACTORS):
                     self.refs.append(await self.spawn(number))

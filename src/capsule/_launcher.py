@@ -1,0 +1,131 @@
+"""What turns a program and its arguments into something that lives: an actor, or the delivery of one message.
+
+The runtime asks for its users, and the capabilities ask for the guests, who name only what their program declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._actor.actor import Actor
+from ._actor.delivery import Delivery, FreshHome
+from ._actor.family import Family
+from ._actor.grants import Grants
+from ._actor.inside import delivery_of
+from ._actor.ref import ActorRef
+from ._actor.subject import ActorSubject, Subject, TaskSubject, task_call
+from ._actor.world import World
+from ._host.tools import Tools
+from ._policies import Policies
+from ._values import ActorSpec, Program, TaskSpec
+from .abc import CallContext
+from .errors import RuntimeClosed
+
+__all__ = ["Launcher"]
+
+
+class Launcher:
+    """Starts things in one runtime, while it is open. `tools` are those of the runtime."""
+
+    def __init__(self, policies: Policies, tools: Tools) -> None:
+        self.world: World | None = None
+        self._policies, self._tools = policies, tools
+
+    def opened(self) -> World:
+        """Raises RuntimeClosed outside the runtime's block."""
+        if self.world is None:
+            raise RuntimeClosed
+        return self.world
+
+    def subject(self, program: Program, spec: TaskSpec | ActorSpec) -> Subject:
+        """What an actor is about, with the policy that it gets."""
+        world = self.opened()
+        policy = self._policies.of(spec, world.engine)
+        if isinstance(spec, ActorSpec):
+            return ActorSubject(world, program, spec, policy)
+        return TaskSubject(world, program, spec, policy)
+
+    def actor(
+        self,
+        subject: Subject,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None = None,
+        is_lasting: bool = True,
+        caller: Delivery | None = None,
+        tools: Tools | None = None,
+    ) -> Actor:
+        """Start an actor; the runtime's task group runs it. Raises a UsageError before anything is started."""
+        world = self.opened()
+        world.registry.sweep()
+        world.registry.check_name(name)
+        grants = Grants(world)
+        first = subject.first(args, kwargs, grants)
+        ram = subject.policy.ram_bytes
+        if caller is not None:
+            caller.family.enter(ram, len(first.body) if first else 0)
+        actor = Actor(
+            world,
+            subject,
+            first,
+            grants=grants,
+            name=name,
+            caller=caller,
+            is_lasting=is_lasting,
+            tools=self._granted(caller, tools),
+        )
+        world.registry.add(actor)
+        if caller is not None:
+            caller.children.add(actor)
+        world.tasks.start_soon(actor.run)
+        return actor
+
+    def delivery(
+        self,
+        program: Program,
+        spec: TaskSpec,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        *,
+        caller: Delivery | None = None,
+        tools: Tools | None = None,
+    ) -> Delivery:
+        """One message to a fresh sandbox, not begun yet. Raises a UsageError."""
+        world = self.opened()
+        policy = self._policies.of(spec, world.engine)
+        grants = Grants(world)
+        call = task_call(world, program, spec, policy, args, kwargs, grants)
+        if caller is not None and isinstance(args, list):
+            args.clear()  # written down: what a guest sent may take many times its text while it waits
+            kwargs.clear()
+        return Delivery(
+            world,
+            call,
+            FreshHome(caller.children.place if caller else None),
+            family=caller.family if caller else Family(policy),
+            grants=grants,
+            caller=caller,
+            depth=caller.depth + 1 if caller else 0,
+            tools=self._granted(caller, tools),
+        )
+
+    async def call_from_guest(
+        self, context: CallContext, spec: TaskSpec, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """A guest calls a task of its program: the value, or TaskFailed."""
+        caller = delivery_of(context)
+        with caller.family.child(self._policies.of(spec, self.opened().engine).ram_bytes):
+            return (await self.delivery(context.program, spec, args, kwargs, caller=caller).run()).unwrap()
+
+    def spawn_from_guest(
+        self, context: CallContext, spec: ActorSpec, args: list[Any], kwargs: dict[str, Any]
+    ) -> ActorRef:
+        """A guest starts an actor of its program."""
+        return self.actor(self.subject(context.program, spec), args, kwargs, caller=delivery_of(context)).ref()
+
+    def _granted(self, caller: Delivery | None, tools: Tools | None) -> object:
+        if caller is not None:
+            return caller.tools
+        return self._tools if tools is None else tools
