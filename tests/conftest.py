@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -45,6 +45,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return name
 
     return make
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What capsule has logged by now; asyncio's own log tells of slow machines."""
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "capsule"]
 
 
 @pytest.fixture(autouse=True)

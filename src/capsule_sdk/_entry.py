@@ -26,7 +26,7 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _http_client, _loop, _missing, _program, _session, _settle, _stdlib, _streams, _wire
+from . import _http_client, _loop, _missing, _program, _reserve, _session, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
 from capsule import actor, task
@@ -92,4 +92,6 @@ def _warm_up():
 _prepare()
 _warm_up()
 _stdlib.hide_random()
+_reserve.kept.clear()
 _settle.settle()
+_reserve.keep()  # last: what is settled is never given back

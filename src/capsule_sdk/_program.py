@@ -8,7 +8,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _session, _wire
+from . import _loop, _modules, _reserve, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -31,6 +31,7 @@ class _Source:
 def handle(request):
     """Answer one request of the host."""
     is_loaded = True
+    _reserve.keep()
     try:
         asked = _wire.loads(request)
         if "program" in asked:
@@ -44,6 +45,7 @@ def handle(request):
             answer = '{"ok":' + to_json(value) + ',"pages":' + str(_capsule_probe.pages()) + "}"
             value = None
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
+        _reserve.kept.clear()
         answer = _failure(error, is_loaded)
     _wire.flush()
     return answer

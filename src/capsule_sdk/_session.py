@@ -14,7 +14,7 @@ import traceback
 import types
 from sys import getprofile, getrecursionlimit, gettrace, setprofile, setrecursionlimit, settrace
 
-from . import _loop, _wire
+from . import _loop, _reserve, _wire
 
 MOST_REPR = 4_000  # characters of a value as Python shows it
 MOST_SHORT_REPR = 200  # of a name's value, and of the name of its type
@@ -53,6 +53,7 @@ def evaluate(code, number, namespace):
     try:
         return _found(_run(_compiled(code, name), namespace), namespace)
     except BaseException as error:  # noqa: BLE001 - whatever the code raises is its answer
+        _reserve.kept.clear()
         return {"error": _failure(error, name)}
 
 

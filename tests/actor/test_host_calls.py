@@ -80,14 +80,14 @@ async def test_a_bug_in_a_capability_is_logged(stage, caplog: pytest.LogCaptureF
     assert "ValueError: the reason" in caplog.text
 
 
-async def test_a_refusal_is_not_logged(stage, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refusal_is_not_logged(stage, logged) -> None:
     """A guest cannot fill the host's log with calls that are refused."""
 
     async def refuse(context, payload) -> None:
         raise Denied("this", "nothing")
 
     await answer_of(stage, refuse)
-    assert caplog.text == ""
+    assert logged() == []
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), {("a",): 1}, lambda: None], ids=str)
@@ -126,7 +126,7 @@ async def test_an_unknown_host_call(stage) -> None:
 @pytest.mark.parametrize(
     "payload", ["", "{", "nonsense", "NaN", "[" * 100_000], ids=["empty", "open", "word", "NaN", "deep"]
 )
-async def test_a_payload_that_does_not_decode(stage, payload: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_payload_that_does_not_decode(stage, payload: str, logged) -> None:
     """A guest that sends what is no JSON is told so, and writes nothing into the host's log."""
 
     async def raw(guest: FakeGuest) -> object:
@@ -143,7 +143,7 @@ async def test_a_payload_that_does_not_decode(stage, payload: str, caplog: pytes
     play.offer("ask", never)
     async with play.runtime as runtime:
         assert await runtime.run(play["raw"]) == "invalid"
-    assert caplog.text == ""
+    assert logged() == []
 
 
 async def test_given_up_before_it_began(stage) -> None:

@@ -108,7 +108,7 @@ async def test_a_task_and_a_session_are_refs_too(stage, guests: Guests) -> None:
 
 
 @pytest.mark.parametrize("method", [None, "run", "no_such"])
-async def test_a_session_that_a_guest_was_given(stage, guests: Guests, method: str | None, caplog) -> None:
+async def test_a_session_that_a_guest_was_given(stage, guests: Guests, method: str | None, logged) -> None:
     """A session is asked through its own methods; whatever a guest says to its ref is refused, and not logged."""
 
     async def run(guest: FakeGuest) -> dict[str, object]:
@@ -119,7 +119,7 @@ async def test_a_session_that_a_guest_was_given(stage, guests: Guests, method: s
         notes = await runtime.spawn(play["Notes"], runtime.session().ref)
         for args in ([], ["1"], [1], ["x", "y"]):
             assert (await notes.speak("ask", 1, method, *args))[0] == "invalid"
-    assert caplog.text == ""
+    assert logged() == []
 
 
 # Forged ones.
@@ -452,14 +452,14 @@ async def test_who_asked(stage, guests: Guests) -> None:
     ],
     ids=str,
 )
-async def test_a_wrong_payload(stage, guests: Guests, operation: str, payload: object, kind: str, caplog) -> None:
+async def test_a_wrong_payload(stage, guests: Guests, operation: str, payload: object, kind: str, logged) -> None:
     """A guest that says it wrong is told so, starts nothing, and writes nothing into the host's log."""
     play = stage(scripts_of(guests))
     async with play.runtime as runtime:
         notes = await runtime.spawn(play["Notes"])
         assert (await notes.raw(operation, json.dumps(payload)))[0] == kind
         assert len(runtime.actors()) == 1
-    assert caplog.text == ""
+    assert logged() == []
 
 
 @pytest.mark.parametrize("method", ["__init__", "_private", "no_such", "__class__", "tell", ""])
@@ -552,7 +552,7 @@ async def test_a_family_in_one_place(stage, guests: Guests) -> None:
     play.assert_nothing_is_left()
 
 
-async def test_nothing_is_logged(stage, guests: Guests, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_is_logged(stage, guests: Guests, logged, caplog: pytest.LogCaptureFixture) -> None:
     """What guests do wrong with refs is their own business."""
     play = stage(scripts_of(guests))
     with caplog.at_level(logging.DEBUG, "capsule"):
@@ -561,4 +561,4 @@ async def test_nothing_is_logged(stage, guests: Guests, caplog: pytest.LogCaptur
             for number in (0, -1, 10**30, None, "1", {}, []):
                 assert (await notes.raw("stop", json.dumps({"ref": {MARK: number}})))[0] == "denied"
             assert (await notes.raw("stop", "[" * 100_000))[0] == "invalid"
-    assert caplog.text == ""
+    assert logged() == []
