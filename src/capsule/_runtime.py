@@ -27,6 +27,7 @@ from ._actor.session import Session, check_language, evaluation_of
 from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
+from ._backend import event_type
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
@@ -130,6 +131,7 @@ class Runtime:
                 self._notify,
                 write,
                 self._source.check_arguments,
+                event_type(),
             )
             self._stack = stack.pop_all()
         return self

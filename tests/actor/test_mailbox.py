@@ -460,7 +460,7 @@ def letter(size: int) -> Letter:
 
 def test_bound_by_text() -> None:
     """Letters have room up to a number of characters together; one has room whatever its size."""
-    mailbox = Mailbox("Notes", 10, 100)
+    mailbox = Mailbox("Notes", 10, 100, anyio.Event)
     large, small = letter(1000), letter(1)
     mailbox.put_nowait(large)
     assert not mailbox.try_put(small)
@@ -476,7 +476,7 @@ def test_bound_by_text() -> None:
 
 async def test_whoever_gives_up_makes_room() -> None:
     """A large letter in front that gives up lets those go ahead that it held up."""
-    mailbox = Mailbox("Notes", 10, 100)
+    mailbox = Mailbox("Notes", 10, 100, anyio.Event)
     mailbox.put_nowait(letter(60))
     async with anyio.create_task_group() as tasks:
         large = Caller(tasks, mailbox.put, letter(60))
@@ -491,7 +491,7 @@ async def test_whoever_gives_up_makes_room() -> None:
 
 def test_text_that_is_withdrawn_makes_room() -> None:
     """A letter that is taken back counts no more."""
-    mailbox = Mailbox("Notes", 10, 100)
+    mailbox = Mailbox("Notes", 10, 100, anyio.Event)
     first, second = letter(90), letter(20)
     mailbox.put_nowait(first)
     assert not mailbox.try_put(second)

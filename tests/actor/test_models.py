@@ -29,7 +29,7 @@ from capsule import (
     Stopped,
     TaskFailed,
 )
-from capsule._actor import mailbox as mailbox_module
+from capsule._actor.asks import Asks
 from capsule._actor.letter import Letter
 from capsule._actor.mailbox import Mailbox
 from capsule.testing import FakeClock, FakeEngine, FakeGuest
@@ -85,10 +85,8 @@ class Mailboxes(RuleBasedStateMachine):
 
     @initialize(size=st.integers(1, 4))
     def open(self, size: int) -> None:
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(mailbox_module.anyio, "Event", Bell)
         self.size = size
-        self.mailbox = Mailbox("Notes", size, MAX_TEXT)
+        self.mailbox = Mailbox("Notes", size, MAX_TEXT, Bell)
         self.inside: list[Letter] = []
         self.queue: list[Letter] = []
         self.sendings: list[Sending] = []
@@ -249,7 +247,6 @@ class Mailboxes(RuleBasedStateMachine):
             sending.resume()
             self.fates[sending.letter] += [] if self.fates[sending.letter] else [sending.fate]
         assert all(len(fates) == 1 for fates in self.fates.values())
-        self.patch.undo()
 
 
 STEADY = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -342,8 +339,11 @@ class Life:
 
     async def run(self, operations: list[tuple[Any, ...]]) -> None:
         with pytest.MonkeyPatch.context() as patch, anyio.fail_after(20):
-            add = Mailbox._add
+            add, work_on = Mailbox._add, Asks._work_on
             patch.setattr(Mailbox, "_add", lambda mailbox, letter: (self.letters.append(letter), add(mailbox, letter)))
+            patch.setattr(
+                Asks, "_work_on", lambda asks, letter: (self.letters.append(letter), work_on(asks, letter))[1]
+            )
             self.runtime = Runtime(engine=self.engine, on_event=self.events.append, max_sandboxes=2)
             async with anyio.create_task_group() as self.tasks, self.runtime:
                 self.refs = [await self.runtime.spawn(f"tasks.py:A{number}") for number in range(ACTORS)]

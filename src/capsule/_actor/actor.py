@@ -16,7 +16,7 @@ import anyio.lowlevel
 from msgspec.structs import replace
 
 from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
-from ..errors import ActorStopped
+from .asks import Asks
 from .bonds import pass_on
 from .call import Call
 from .children import Children
@@ -67,7 +67,7 @@ class Actor:
         self.depth = caller.depth + 1 if caller else 0
         self.number = world.registry.next_number()
         self.label = name or subject.name
-        self.mailbox: Mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes)
+        self.mailbox: Mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes, world.new_event)
         self.first = None if first is None else Letter(first, caller)
         self._text = self.first.size if self.first else 0
         self.children = Children(self.child_failed, self.number)
@@ -83,6 +83,8 @@ class Actor:
         self._lifecycle, self._tally = Lifecycle(), Tally()
         self._creation = first if subject.keeps_state else None
         self.home = Dwelling(self, self._creation, self._be_busy, self._tally.cost, self._begin_again)
+        self.asks = Asks(self)
+        self._idle_seconds = policy.idle_seconds
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
         self._scope = anyio.CancelScope()
         self._working: tuple[Letter, Delivery] | None = None
@@ -126,45 +128,24 @@ class Actor:
         """What it has done and cost so far."""
         return self._tally.statistics(len(self.mailbox))
 
-    async def ask(self, letter: Letter) -> Outcome:
-        """Put a letter in and wait for its outcome.
+    def is_ready_for(self, letter: Letter) -> bool:
+        """Whether nothing has to happen before its sandbox can work on a letter of the application's."""
+        return (
+            self.state == "idle"
+            and self.mailbox.is_awaited
+            and self.home.is_open
+            and self._child_failure is None
+            and self._idle_seconds is None
+            and letter.call is not None
+            and letter.caller is None
+        )
 
-        Raises ActorStopped if the actor ended before it came to it. Cancelling withdraws the letter, and if the actor
-        is at work on it, ends its sandbox before it returns.
-        """
-        try:
-            await self.mailbox.put(letter)
-        except ActorStopped:
-            raise
-        except BaseException:
-            await self._give_up(letter)
-            raise
-        return await self.wait_for(letter)
-
-    async def wait_for(self, letter: Letter) -> Outcome:
-        """Wait for the outcome of a letter that is in. Raises and is cancelled as `ask`."""
-        try:
-            outcome = await letter.wait()
-        except BaseException:
-            await self._give_up(letter)
-            raise
-        if not letter.is_taken and outcome.error is not None and outcome.error.error_type == "stopped":
-            raise ActorStopped(self.label, outcome.error.message)
-        return outcome
-
-    async def _give_up(self, letter: Letter) -> None:
-        self.withdraw(letter)
-        if letter.is_taken and not letter.is_strangers:
-            with anyio.CancelScope(shield=True):
-                await letter.wait()
-
-    def withdraw(self, letter: Letter) -> None:
-        """The sender does not want it any more. Those behind it stay."""
-        letter.was_withdrawn = True
-        if self.mailbox.withdraw(letter):
-            self._refuse(letter, Failure(error_type="cancelled", message="the task was cancelled"))
-        elif letter.scope is not None and not letter.is_strangers:
-            letter.scope.cancel()
+    def rest(self) -> None:
+        """An asker has done its work: idle again, unless there is something to do."""
+        if self.asks.loss is None and self._child_failure is None and self.mailbox.is_awaited:
+            self._lifecycle.move("idle")
+        else:
+            self.mailbox.poke()
 
     def stop_soon(self, reason: str) -> None:
         """Take no more messages, handle those that are there, and end."""
@@ -218,11 +199,14 @@ class Actor:
     async def _live(self) -> None:
         while True:
             await anyio.lowlevel.checkpoint_if_cancelled()  # or what it would begin now would end as "cancelled"
-            if self._child_failure is not None:
-                failure, self._child_failure = self._child_failure, None
+            if await self.asks.wait_until_over():
+                continue
+            loss, self.asks.loss = self.asks.loss, None
+            if self._child_failure is not None:  # which may have been what cost the sandbox, and is one failure
+                loss, self._child_failure = (self._child_failure, True), None
                 self.home.drop()
-                if not await self._recover(failure):
-                    return
+            if loss is not None and not await self._recover(loss[0], is_fault=loss[1]):
+                return
             letter = self._take()
             if letter is not None:
                 if not await self._handle(letter):
@@ -237,20 +221,24 @@ class Actor:
         self.world.registry.mark_spent(self, is_spent and self.first is not None)
         if is_spent and self.world.admission.waiting:
             self.world.registry.free_one()
-        with anyio.move_on_after(self.subject.policy.idle_seconds) as waiting:
+        if self._idle_seconds is None:
             await self.mailbox.wait()
+            was_idle = False
+        else:
+            with anyio.move_on_after(self._idle_seconds) as waiting:
+                await self.mailbox.wait()
+            was_idle = waiting.cancelled_caught and self.mailbox.is_empty
         self.world.registry.mark_spent(self, is_spent=False)
-        if waiting.cancelled_caught and self.mailbox.is_empty:
+        if was_idle:
             self._reason = "it was idle for its idle_timeout"
-            return False
-        return True
+        return not was_idle
 
     async def _handle(self, letter: Letter) -> bool:
         """Work on one letter. False if the actor ends with it."""
         if letter.call is None:
             self._begin_anew(letter)
             return True
-        outcome = await self._deliver(letter, letter.call)
+        outcome = await self.deliver(letter, letter.call)
         if not self.is_lasting:
             self._reason = "its work was done"
             return False
@@ -261,7 +249,8 @@ class Actor:
             return True  # a child's failure is seen to next, and is one failure
         return await self._recover(outcome.error, is_fault=not letter.was_withdrawn)
 
-    async def _deliver(self, letter: Letter, call: Call) -> Outcome:
+    async def deliver(self, letter: Letter, call: Call) -> Outcome:
+        """Work on one letter, in whoever's task, and settle it. Cancelling costs the sandbox."""
         self._be_busy()
         delivery = self.delivery(call, letter.caller)
         self._working = (letter, delivery)
@@ -354,12 +343,13 @@ class Actor:
         reason = self._reason = self._reason or "the runtime was left"
         self._lifecycle.move("stopping")
         self.mailbox.close(reason)
+        await self.asks.end_work()
         await self.children.end_all("the actor that started it ended")
         await self.home.close()
         if self._next is not None:
-            self._refuse(self._next, Failure(error_type="cancelled", message=reason))
+            self.refuse(self._next, Failure(error_type="cancelled", message=reason))
         for letter in self.mailbox.drain():
-            self._refuse(letter, Failure(error_type="stopped", message=reason))
+            self.refuse(letter, Failure(error_type="stopped", message=reason))
         self.grants.forget_all()
         self._creation = None  # whoever holds a ref of what has ended holds no more than its end
         self.home.forget_creation()
@@ -391,7 +381,7 @@ class Actor:
         elif self.has_escalated and self.owner is None and not watchers:
             log.warning("the actor %s failed for good: %r", self.label, reason)
 
-    def _refuse(self, letter: Letter, failure: Failure) -> None:
+    def refuse(self, letter: Letter, failure: Failure) -> None:
         """Settle a letter that was never worked on."""
         name = letter.call.name if letter.call else self.subject.name
         outcome = Outcome(success=False, error=failure, execution=Execution(task_name=name))

@@ -40,7 +40,7 @@ class InsideActors:
         if actor is caller.actor:
             raise Denied("an actor that asks itself", "a tell")
         letter = self._letter(actor, caller, method, args, kwargs)
-        return (await actor.ask(letter)).unwrap()
+        return (await actor.asks.ask(letter)).unwrap()
 
     async def tell(
         self, context: CallContext, ref: Any, method: str | None, args: list[Any], kwargs: dict[str, Any]

@@ -7,29 +7,31 @@ out once: taken by the actor, withdrawn by its sender, or handed back when the m
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import anyio
 
 from ..errors import ActorStopped, MailboxFull
 
 if TYPE_CHECKING:
+    from .._backend import Event
     from .letter import Letter
 
 
 class Mailbox:
-    """Holds letters until the actor takes them. `label` names the actor in errors.
+    """Holds letters until the actor takes them. `label` names the actor in errors, and
+    `new_event` makes what is waited for.
 
     At most `size` letters have room at once, and at most `max_text` characters of them together: what waits for an
     actor is memory of the host, and no guest may fill that. One letter always has room.
     """
 
-    def __init__(self, label: str, size: int, max_text: int) -> None:
+    def __init__(self, label: str, size: int, max_text: int, new_event: Callable[[], Event]) -> None:
         self._label, self._size, self._max_text = label, size, max_text
         self._text = 0
         self._letters: OrderedDict[Letter, None] = OrderedDict()
-        self._senders: OrderedDict[Letter, anyio.Event] = OrderedDict()
-        self._arrival: anyio.Event | None = None  # set when there is something to do for an actor that waits
+        self._senders: OrderedDict[Letter, Event] = OrderedDict()
+        self._new_event = new_event
+        self._arrival: Event | None = None  # set when there is something to do for an actor that waits
         self.closed_because: str | None = None
         """Why nothing more comes in, once it is closed."""
 
@@ -42,6 +44,11 @@ class Mailbox:
         """Whether the actor would have to wait."""
         return not self._letters
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the actor waits here, and there is nothing for it: whoever comes now is the first."""
+        return self._arrival is not None and not self._letters and not self._senders and self.closed_because is None
+
     async def put(self, letter: Letter) -> None:
         """Put a letter in, after waiting for room.
 
@@ -49,7 +56,7 @@ class Mailbox:
         """
         if self.try_put(letter):
             return
-        room = self._senders[letter] = anyio.Event()
+        room = self._senders[letter] = self._new_event()
         try:
             await room.wait()
         except BaseException:
@@ -99,7 +106,7 @@ class Mailbox:
         """Wait until there is a letter, until the mailbox closes, or until somebody pokes. Only the actor does so."""
         if self._letters or self.closed_because is not None:
             return
-        self._arrival = anyio.Event()
+        self._arrival = self._new_event()
         try:
             await self._arrival.wait()
         finally:

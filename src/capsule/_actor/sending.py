@@ -19,7 +19,7 @@ async def ask_value(actor: Actor, method: str | None, args: Sequence[Any], kwarg
     """Ask, and wait for the value. Raises as ActorRef says."""
     if actor.mailbox.closed_because is not None:
         await anyio.lowlevel.checkpoint()  # whoever asks in a loop until it works must not hold the event loop
-    return (await actor.ask(write(actor, method, args, kwargs))).unwrap()
+    return (await actor.asks.ask(write(actor, method, args, kwargs))).unwrap()
 
 
 def write(actor: Actor, method: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Letter:
@@ -69,7 +69,7 @@ class AskNow:
         return self._wait().__await__()
 
     async def _wait(self) -> Any:
-        return (await self._actor.wait_for(self._letter)).unwrap()
+        return (await self._actor.asks.wait_for(self._letter)).unwrap()
 
 
 T = TypeVar("T")

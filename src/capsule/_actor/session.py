@@ -62,7 +62,7 @@ class Session:
 
     async def reset(self) -> None:
         """Go on in a fresh sandbox, when the runs before this one are done."""
-        await self._actor.ask(Letter(None))
+        await self._actor.asks.ask(Letter(None))
         self._told = self._actor.home.losses
 
     async def stop(self, *, grace: float | str | None = GRACE) -> None:
@@ -78,7 +78,7 @@ class Session:
         return await self._ref.wait_stopped()
 
     async def _ask(self, call: Call) -> Outcome:
-        return await self._actor.ask(Letter(call))
+        return await self._actor.asks.ask(Letter(call))
 
     def __await__(self) -> Generator[Any, None, Self]:
         """`await runtime.session()` works too, as for `spawn`."""

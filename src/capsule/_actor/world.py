@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.abc import TaskGroup
 
+from .. import _backend
 from .._values import Event, TaskSpec
 from ..abc import Capability, Engine
 from .admission import Admission
@@ -35,6 +36,9 @@ class World:
 
     check_arguments: Callable[[TaskSpec, Sequence[Any], Mapping[str, Any]], None]
     """Raises InvalidArguments if a task or method cannot be called like this."""
+
+    new_event: Callable[[], _backend.Event]
+    """What a task waits for, on the event loop of the runtime."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Of messages."""

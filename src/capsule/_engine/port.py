@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .backend import current_call_soon
+from .._backend import current_call_soon
 
 log = logging.getLogger("capsule")
 

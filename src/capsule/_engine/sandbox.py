@@ -9,10 +9,10 @@ import anyio
 import anyio.lowlevel
 
 from .. import abc
+from .._backend import event_type
 from .._values import ErrorType
 from ..abc import Ending, Limits, Listener
 from . import values
-from .backend import new_event
 from .callbacks import Aborted
 from .calls import CallQueue, Refused
 from .carrier import NEVER, Carriers, Job, Step
@@ -218,12 +218,13 @@ class WasmSandbox(abc.Sandbox):
         self._core = SandboxCore(guest, limits, state, lambda: port.post(self._tell_closed))
         self._job: Job | None = None
         self._is_closing = False
+        self._new_event = event_type()
         live.add(self)
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
         if self._job is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
-        done, endings = new_event(), list[Ending]()
+        done, endings = self._new_event(), list[Ending]()
 
         def answer(ending: Ending) -> None:  # on the event loop
             endings.append(ending)

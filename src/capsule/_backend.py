@@ -46,12 +46,12 @@ def _is_trio() -> bool:
     return trio.lowlevel.in_trio_task()
 
 
-def new_event() -> Event:
-    """An event of the loop that runs now, without the wrapper that anyio puts around it at each call."""
+def event_type() -> Callable[[], Event]:
+    """The events of the loop that runs now, without the wrapper that anyio puts around each at each call."""
     if _is_trio():
         import trio
 
-        return trio.Event()
+        return trio.Event
     import asyncio
 
-    return asyncio.Event()
+    return asyncio.Event
