@@ -310,8 +310,9 @@ class Runtime:
         self._tasks.start_soon(*work)
 
     def _notify(self, event: Event) -> None:
-        for stream in self._streams:
-            stream.put(event)
+        if self._streams:
+            for stream in self._streams:
+                stream.put(event)
         if self._on_event is None:
             return
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 log = logging.getLogger("capsule")
+
+CANCELLED = Failure(error_type="cancelled", message="the task was cancelled")
 
 
 class Home(Protocol):
@@ -90,20 +93,25 @@ class Delivery:
         self.family, self.grants, self.depth, self.actor = family, grants, depth, actor
         self.tools = tools
         self.number = next(world.numbers)
+        self._caller = caller
         self.parent = caller.number if caller else None
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
         """How often each tool was called, for a message and its sub-tasks together."""
-        self.requests: Requests = Requests(call.policy, family, caller.requests if caller else None)
         self.children: Children = actor.children if actor else Children(self._child_failed)
-        self._attempting = anyio.CancelScope()
+        self._attempting: anyio.CancelScope | None = None
         self._child_failure: Failure | None = None
-        self.cancelled_as = Failure(error_type="cancelled", message="the task was cancelled")
+        self.cancelled_as = CANCELLED
         """What its outcome says if it is cancelled."""
         self._stdout: list[str] = []
         self._stderr: list[str] = []
         self._end: Outcome | None = None
         self._began = time.monotonic()
         self._fuel = self._ram = self.retries = 0
+
+    @cached_property
+    def requests(self) -> Requests:
+        """Its HTTP requests, counted together with those of whoever asked for it. Made when first needed."""
+        return Requests(self.call.policy, self.family, self._caller.requests if self._caller else None)
 
     @property
     def context(self) -> CallContext:
@@ -168,7 +176,8 @@ class Delivery:
         self._child_failure = Failure(
             error_type="stopped", message=f"{child.label}, which it had started, failed: {reason}"
         )
-        self._attempting.cancel()
+        if self._attempting is not None:
+            self._attempting.cancel()
 
     async def _attempt_once(self) -> Outcome:
         self._stdout, self._stderr = [], []
@@ -224,5 +233,5 @@ class Delivery:
             retries=self.retries,
             fuel_consumed=self._fuel,
             ram_used=self._ram,
-            host_requests=self.requests.told,
+            host_requests=self.requests.told if "requests" in self.__dict__ else (),
         )
