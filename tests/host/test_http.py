@@ -505,7 +505,8 @@ async def test_given_up(web: Web, server: Server) -> None:
         async with anyio.create_task_group() as group:
             for path in ("/never", "/drip", "/endless", "/drip-head") * 10:
                 group.start_soon(web.get, server.url(path))
-    assert 0 < len(web.told) <= 20
+    assert 0 < len(web.told) <= 40  # one that gets its turn in the moment of the end is told of too
+    assert server.connections <= 20
     with anyio.fail_after(5):
         assert await web.body(server.url("/")) == b"hello"
 
