@@ -27,7 +27,7 @@ LEVELS: list[set[str]] = [
     {"_hosts", "errors"},
     {"policy"},
     {"_values"},
-    {"abc"},
+    {"_rights", "abc"},
     {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
     {"_items", "_policies", "_setup", "_source", "_wiring"},
     {"_launcher"},
