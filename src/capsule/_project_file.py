@@ -105,10 +105,9 @@ def _unknown_table(key: str, value: Any) -> str:
 
 
 def _nearest(key: str, known: tuple[str, ...]) -> str:
-    if f"default_{key}" in known:
-        return f"did you mean 'default_{key}'?"
-    near = difflib.get_close_matches(key[:_MOST_TEXT], known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    by_stem = {name.removeprefix("default_"): name for name in known}  # what all have in common says nothing
+    near = difflib.get_close_matches(key.removeprefix("default_")[:_MOST_TEXT], by_stem, 1)
+    return f"did you mean {by_stem[near[0]]!r}?" if near else f"there are {', '.join(known)}"
 
 
 def _shown(value: Any) -> str:

@@ -90,7 +90,7 @@ def _limits(each: Declared, defaults: Policy) -> Iterator[str]:
         if asked != got:
             yield f"{name} {_said(name, got)}, " + ("the ceiling" if declared is None else f"cut from {own}")
         else:
-            yield f"{name} {own}" + (", the default" if declared is None else "")
+            yield f"{name} {own}" + (" (default)" if declared is None else "")
 
 
 def _said(name: str, value: Any) -> str:
