@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,9 @@ from .screen import Screen, visible
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+_WIDE = 10_000
+"""Columns where nobody looks: what goes to a file or a pipe is not wrapped."""
 
 _ALWAYS = ("compute", "ram", "timeout")
 _SIZES = {"ram", "max_output", "max_message", "max_response", "family_ram"}
@@ -63,7 +68,13 @@ def _show(screen: Screen, scope: Scope, found: list[Declared]) -> None:
         )
     if scope.project is not None:
         screen.result(visible(_title(scope.project)))
-    Console(highlight=False).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+    else:
+        plain = Console(file=io.StringIO(), width=_WIDE, highlight=False)
+        with plain.capture() as written:
+            plain.print(table)
+        screen.result("\n".join(line.rstrip() for line in written.get().splitlines()))
     if any(each.refused for each in found):
         screen.note("refused: the program does not start until all that it declares is granted, or no longer declared")
 
