@@ -58,6 +58,6 @@ def test_its_application(guest: CompiledGuest, backend: str) -> None:
         "[5.0, 47.5, 400.0]",
         str(MEANS),
         "app.py declares more rights than it may be granted:",
-        '  line 23, task wants_more: allowed_hosts=["elsewhere.example.com"]; it may have only ["rates.example.com"]',
+        '  app.py:23, task wants_more: allowed_hosts=["elsewhere.example.com"]; it may have only ["rates.example.com"]',
         'Runtime(ceiling=Policy(allowed_hosts=["rates.example.com", "elsewhere.example.com"])) would allow it',
     ]

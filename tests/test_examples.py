@@ -50,7 +50,7 @@ PRINTS = {
         "behaves           answered 'still here'",
         "below a ceiling: timeout",
         "RightsRefused: examples/limits.py declares more rights than it may be granted:",
-        'line 77, task asks_too_often: allowed_hosts=["localhost"]; it may have none',
+        'examples/limits.py:77, task asks_too_often: allowed_hosts=["localhost"]; it may have none',
         'Runtime(ceiling=Policy(allowed_hosts=["localhost"])) would allow it',
     ],
     "http_client.py": [

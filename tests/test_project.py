@@ -224,6 +224,28 @@ def test_a_file_of_another_user_grants_nothing(tmp_path: Path) -> None:
     assert Project.find(own).ceiling.allowed_hosts == ("*",)
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give files away")
+def test_a_link_of_another_user_grants_nothing(tmp_path: Path) -> None:
+    """It could lead to a project of one's own, whose rights are for other programs."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/capsule.toml").write_text("[ceiling]\nallowed_hosts = ['*']")
+    (tmp_path / "capsule.toml").symlink_to("mine/capsule.toml")
+    (tmp_path / "other").mkdir()
+    assert Project.find(tmp_path / "other").ceiling.allowed_hosts == ("*",)
+    os.lchown(tmp_path / "capsule.toml", 12345, 12345)
+    with pytest.raises(InvalidProject, match="belongs to another user"):
+        Project.find(tmp_path / "other")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no project where there is no folder."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert Project.find() is None
+
+
 def test_the_ceiling_of_a_shell() -> None:
     """Options hold limits down and add rights; without a project there is no right."""
     project = Project.parse(WHOLE)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule import Policy, RightsRefused, Runtime, actor, task
+from capsule import Policy, RightsRefused, Runtime, actor, run, task
 from capsule._actor.admission import Admission
+from capsule._guest.cache import CompiledGuest
 from capsule._guest.program import program_from_source
 from capsule._hosts import Pattern, beyond
 from capsule._policies import Policies
@@ -156,14 +157,28 @@ def test_a_file_only_asks(write) -> None:
         assert main.policy.timeout_seconds == 3600
 
 
+async def test_the_envelope_says_denied(guest: CompiledGuest, write) -> None:
+    """`run` of a file, as in a shell: nothing ran, and the envelope says which right was not granted."""
+    file = write("t.py", "from capsule import task\n@task(allowed_hosts=['a.com'])\ndef main(): return 'ran'\n")
+    refused = await run(file)
+    assert (refused["success"], refused["error"]["error_type"]) == (False, "denied")
+    assert 't.py:3, task main: allowed_hosts=["a.com"]' in refused["error"]["message"]
+    for granting in (
+        {"policy": Policy(allowed_hosts=["a.com"])},
+        {"ceiling": Policy(allowed_hosts=["*.com", "a.com"])},
+    ):
+        assert (await run(file, **granting))["result"] == "ran"
+    assert (await run("gone.py"))["error"]["error_type"] == "invalid"
+
+
 def test_the_message() -> None:
     """All that is wanted, line by line, what it may have instead, and what would allow it."""
     with pytest.raises(RightsRefused) as caught:
         policies(None, Policy(allowed_hosts=["a.com"])).check(program([["a.com", "b.com"], None, ["*"]]))
     assert str(caught.value) == (
         "t.py declares more rights than it may be granted:\n"
-        '  line 3, task n0: allowed_hosts=["b.com"]; it may have only ["a.com"]\n'
-        '  line 7, actor n2: allowed_hosts=["*"]; it may have only ["a.com"]\n'
+        '  t.py:3, task n0: allowed_hosts=["b.com"]; it may have only ["a.com"]\n'
+        '  t.py:7, actor n2: allowed_hosts=["*"]; it may have only ["a.com"]\n'
         'Runtime(ceiling=Policy(allowed_hosts=["a.com", "b.com", "*"])) would allow it'
     )
 

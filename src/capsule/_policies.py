@@ -6,7 +6,7 @@ Limits are cut to the ceiling. A program that declares a right beyond it is refu
 from __future__ import annotations
 
 from ._actor.admission import Admission
-from ._rights import excess_of, rights_of, specs_of
+from ._rights import excess_of, path_of, rights_of, specs_of
 from ._values import ActorSpec, Declared, Program, TaskSpec
 from .abc import Engine
 from .errors import InvalidPolicy, RightsRefused
@@ -38,7 +38,7 @@ class Policies:
         bound = self.bound(program)
         if bound is None:
             return
-        excess = [each for spec in specs_of(program) for each in excess_of(spec, bound)]
+        excess = [each for spec in specs_of(program) for each in excess_of(program, spec, bound)]
         if excess:
             raise RightsRefused(program.path, excess)
 
@@ -72,11 +72,12 @@ class Policies:
         return Declared(
             name=spec.name,
             kind="actor" if isinstance(spec, ActorSpec) else "task",
+            path=path_of(program, spec),
             line=spec.line,
             signature=spec.create.signature if isinstance(spec, ActorSpec) else spec.signature,
             settings=spec.settings,
             policy=self.cut(program, spec),
-            refused={each.right: each.wanted for each in excess_of(spec, bound)} if bound else {},
+            refused={each.right: each.wanted for each in excess_of(program, spec, bound)} if bound else {},
         )
 
     def _checked(self, policy: Policy, engine: Engine) -> Policy:

@@ -14,7 +14,7 @@ from ._hosts import beyond
 from ._values import ActorSpec, Program, TaskSpec
 from .policy import Policy
 
-__all__ = ["RIGHTS", "Excess", "Right", "excess_of", "rights_of", "specs_of"]
+__all__ = ["RIGHTS", "Excess", "Right", "excess_of", "path_of", "rights_of", "specs_of"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Excess(NamedTuple):
 
     name: str
     kind: Literal["task", "actor"]
+    path: str
+    """The file that declares it, as tracebacks show it."""
+
     line: int
     right: str
     wanted: tuple[str, ...]
@@ -50,8 +53,14 @@ def specs_of(program: Program) -> list[TaskSpec | ActorSpec]:
     return [*program.tasks, *program.actors]
 
 
-def excess_of(spec: TaskSpec | ActorSpec, bound: Policy) -> Iterator[Excess]:
-    """What `spec` declares beyond `bound`, right by right."""
+def path_of(program: Program, spec: TaskSpec | ActorSpec) -> str:
+    """The file that declares `spec`: the program's own, or that of a module which goes along."""
+    module, colon, _ = (spec.cls if isinstance(spec, ActorSpec) else spec.function).partition(":")
+    return next((each.path for each in program.modules if colon and each.name == module), program.path)
+
+
+def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> Iterator[Excess]:
+    """What `spec` of `program` declares beyond `bound`, right by right."""
     for name, right in RIGHTS.items():
         if name not in spec.settings:
             continue
@@ -60,7 +69,8 @@ def excess_of(spec: TaskSpec | ActorSpec, bound: Policy) -> Iterator[Excess]:
         wanted = tuple(map(right.text, right.beyond(declared, allowed)))
         if wanted:
             kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
-            yield Excess(spec.name, kind, spec.line, name, wanted, tuple(map(right.text, allowed)))
+            place = path_of(program, spec), spec.line
+            yield Excess(spec.name, kind, *place, name, wanted, tuple(map(right.text, allowed)))
 
 
 def rights_of(policy: Policy) -> Policy:

@@ -154,6 +154,9 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: Literal["task", "actor"]
+    path: str
+    """The file that declares it, as tracebacks show it."""
+
     line: int
     """Where its `def` or `class` stands, 1-based."""
 

@@ -120,7 +120,8 @@ _MOST_TOLD = 20
 
 def _told(excess: Excess) -> str:
     may = f"only {_few(excess.allowed)}" if excess.allowed else "none"
-    return f"  line {excess.line}, {excess.kind} {excess.name}: {excess.right}={_few(excess.wanted)}; it may have {may}"
+    wanted = f"{excess.right}={_few(excess.wanted)}"
+    return f"  {excess.path}:{excess.line}, {excess.kind} {excess.name}: {wanted}; it may have {may}"
 
 
 def _allowing(excess: Sequence[Excess]) -> Iterator[str]:

@@ -63,7 +63,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         Raises InvalidProject, as `read` does, and for a file above `folder` that belongs to another user of the
         machine: it would grant rights in your name.
         """
-        start = Path(os.path.abspath(folder))
+        try:
+            start = Path(os.path.abspath(folder))
+        except OSError:  # the current folder is gone
+            return None
         for place in (start, *start.parents):
             file = place / FILE_NAME
             if os.path.lexists(file):
@@ -139,10 +142,11 @@ def _check_owner(file: Path, start: Path) -> None:
     if sys.platform == "win32":
         return
     try:
-        owner, trusted = file.stat().st_uid, {0, os.getuid(), start.stat().st_uid}
+        owners = {file.lstat().st_uid, file.stat().st_uid}  # a link of theirs could lead to another project of ours
+        trusted = {0, os.getuid(), start.stat().st_uid}
     except OSError:
         return  # reading it will say what is wrong
-    if owner not in trusted:
+    if not owners <= trusted:
         reason = "the file belongs to another user, and would grant rights in your name; remove it, or make it yours"
         raise InvalidProject(reason, path=_shown(file), line=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_no_host_without_an_option(write, server: Server) -> None:
     file = write("fetch.py", FETCH.format(hosts="'127.0.0.1'"))
     done = capsule("run", file, server.url(""))
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
-    assert 'line 4, task main: allowed_hosts=["127.0.0.1"]; it may have none' in done.stderr
+    assert 'fetch.py:4, task main: allowed_hosts=["127.0.0.1"]; it may have none' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -93,8 +94,8 @@ def test_the_whole_program_is_asked(write) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "error: two.py declares more rights than it may be granted:",
-        '  line 7, task other: allowed_hosts=["*.example.com"]; it may have only ["api.example.com"]',
-        '  line 10, actor Crawler: allowed_hosts=["*"]; it may have only ["api.example.com"]',
+        '  two.py:7, task other: allowed_hosts=["*.example.com"]; it may have only ["api.example.com"]',
+        '  two.py:10, actor Crawler: allowed_hosts=["*"]; it may have only ["api.example.com"]',
         "to grant it:",
         "  capsule run --allow-host '*.example.com' --allow-host '*' two.py --allow-host api.example.com",
     ]
@@ -217,6 +218,34 @@ def test_inspect_shows_and_runs_nothing(write) -> None:
     ):
         assert line in lines, done.stdout
     assert "does not start" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
+def test_inspect_in_a_terminal(write) -> None:
+    """Colours, and no line longer than the terminal is wide."""
+    import pty
+
+    file, output = write("two.py", TWO), bytearray()
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "inspect", file],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "COLUMNS": "70", "TERM": "xterm"},
+    )
+    os.close(follower)
+    try:
+        while chunk := os.read(leader, 65536):
+            output += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(leader)
+    assert process.wait(60) == 0
+    text = output.decode()
+    assert "\x1b[" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert all(len(line) <= 70 for line in plain if not line.startswith("refused:"))
+    assert any(line.strip().endswith("refused") for line in plain)
 
 
 def test_inspect_as_json(write) -> None:

@@ -316,6 +316,6 @@ async def test_a_ceiling(guest: CompiledGuest, write, server: Server) -> None:
             if is_well:
                 assert await runtime.run(file, server.url("")) == "hello"
                 continue
-            with pytest.raises(RightsRefused, match=r'line 3, task main: allowed_hosts=\["127.0.0.1"\]'):
+            with pytest.raises(RightsRefused, match=r't.py:3, task main: allowed_hosts=\["127.0.0.1"\]'):
                 await runtime.spawn(file, server.url(""))
     assert len(server.requests) == 1

@@ -253,7 +253,7 @@ async def test_modules_that_go_along_are_asked_too(guest: CompiledGuest, applica
         rights_sibling="from capsule import task\n@task(allowed_hosts=['b.com'])\ndef other(): return 'well'\n",
     )
     async with Runtime(ceiling=Policy(allowed_hosts=["a.com"])) as runtime:
-        with pytest.raises(RightsRefused, match=r'line 3, task other: allowed_hosts=\["b.com"\]'):
+        with pytest.raises(RightsRefused, match=r'rights_sibling\.py:3, task other: allowed_hosts=\["b.com"\]'):
             await runtime.run(module.main)
     async with Runtime(ceiling=Policy(allowed_hosts=["b.com"])) as runtime:
         assert await runtime.run(module.main) == "well"
