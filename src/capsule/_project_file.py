@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -63,6 +62,8 @@ def read_tables(text: str, path: str) -> dict[str, Any]:
     """The file's tables as they stand there. Raises InvalidProject for what is no TOML."""
     if text.count("\n") > _MOST_LINES:
         raise InvalidProject(f"the file has more than {_MOST_LINES:,} lines", path=path, line=_MOST_LINES)
+    import tomllib  # most runs have no project file
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -137,6 +138,8 @@ def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     A statement is the shortest run of lines that is TOML: what is open at the end of a line, a text of many lines or a
     list, makes no TOML before it is closed.
     """
+    import tomllib
+
     begin, lines = 1, text.split("\n")
     for end in range(1, len(lines) + 1):
         statement = "\n".join(lines[begin - 1 : end])
