@@ -3,9 +3,11 @@
 The application stays well: each failure is an outcome with an error_type, and what the next task does is its own.
 """
 
+from typing import Any
+
 import anyio
 
-from capsule import Runtime, task
+from capsule import ActorRef, CapsuleError, Policy, Runtime, Task, TaskFailed, actor, task
 
 
 @task(compute="HIGH", timeout="200ms")
@@ -41,22 +43,131 @@ def prints_too_much() -> str:
     return "done"
 
 
+@task(max_retries=2)
+def fails_each_time() -> None:
+    raise ValueError("no luck")
+
+
+@task
+def answers_too_much() -> str:
+    return "x" * 100_000
+
+
+@task
+def calls_too_deeply(level: int = 1) -> int:
+    return calls_too_deeply(level + 1)
+
+
+@task
+async def calls_too_many() -> int:
+    import asyncio
+
+    return sum(await asyncio.gather(*(waits() for _ in range(20))))
+
+
+@task
+async def waits() -> int:
+    import asyncio
+
+    await asyncio.sleep(0.2)
+    return 1
+
+
+@task(allowed_hosts=["localhost"])
+def asks_too_often() -> None:
+    from capsule.http import Denied, get
+
+    for _ in range(10):
+        try:
+            get("http://localhost:9/")
+        except Denied:
+            raise
+        except OSError:
+            pass  # nobody answers at this port, and it counts all the same
+
+
+@task(compute="LOW")
+def spends_with_its_family() -> int:
+    return sum(burns() for _ in range(100))
+
+
+@task(compute="LOW")
+def burns() -> int:
+    return len([number for number in range(1_000_000) if number % 2]) // 500_000
+
+
 @task(compute="LOW")
 def behaves() -> str:
     return "still here"
 
 
-TASKS = (takes_too_long, burns_its_fuel, hoards_memory, nests_too_deeply, prints_too_much, behaves)
+@actor(max_mailbox=2, max_restarts=1, ram="64MB")
+class Worker:
+    async def work(self) -> None:
+        import asyncio
+
+        await asyncio.sleep(0.2)
+
+    def breaks(self) -> None:
+        import os
+
+        os._exit(1)
+
+
+DECLARED = (takes_too_long, burns_its_fuel, hoards_memory, nests_too_deeply, prints_too_much, fails_each_time)
+BY_POLICY = (answers_too_much, calls_too_deeply, calls_too_many, asks_too_often, spends_with_its_family, behaves)
+
+POLICY = Policy(max_message="64KB", max_depth=3, max_subtasks=10, max_requests=5, family_compute=150_000_000)
+"""For those limits that no task sets for itself."""
 
 
 async def main() -> None:
     async with Runtime() as runtime:
-        for wanted in TASKS:
-            ref = await runtime.spawn(wanted)
-            outcome = await ref.outcome()
-            ending = outcome.error.error_type if outcome.error else f"answered {outcome.result!r}"
-            cut = f", after {len(outcome.stdout)} bytes of output" if outcome.output_truncated else ""
-            print(f"{wanted.name:17} {ending}{cut}")
+        for wanted in DECLARED:
+            await show(runtime, wanted)
+        await an_actor(await runtime.spawn(Worker))
+    async with Runtime(policy=POLICY) as runtime:
+        for wanted in BY_POLICY:
+            await show(runtime, wanted)
+    await a_ceiling()
+
+
+async def show(runtime: Runtime, wanted: Task[..., Any]) -> None:
+    """How it ended, and if it said so, why."""
+    outcome = await (await runtime.spawn(wanted)).outcome()
+    ending = outcome.error.error_type if outcome.error else f"answered {outcome.result!r}"
+    cut = f", after {len(outcome.stdout)} bytes of output" if outcome.output_truncated else ""
+    again = f", {outcome.execution.retries} retries" if outcome.execution.retries else ""
+    print(f"{wanted.name:22} {ending}{cut}{again}")
+    if outcome.error and wanted in BY_POLICY:
+        print(f"  {outcome.error.message.rpartition('TaskFailed: ')[2]}")
+
+
+async def an_actor(worker: ActorRef) -> None:
+    """A mailbox is full when its messages wait; an actor that broke too often stays stopped."""
+    try:
+        for _ in range(10):
+            worker.tell_nowait.work()
+    except CapsuleError as error:
+        print(f"{type(error).__name__}: {error}")
+    for _ in range(3):
+        try:
+            await worker.breaks()
+        except TaskFailed as failed:
+            print("Worker.breaks:", failed.error_type)
+        except CapsuleError as error:
+            print(f"{type(error).__name__}: {error}")
+
+
+async def a_ceiling() -> None:
+    """Limits are cut to it. A right beyond it is a reason not to start."""
+    async with Runtime(ceiling=Policy(timeout="100ms", compute="HIGH")) as runtime:
+        outcome = await (await runtime.spawn(takes_too_long)).outcome()
+        print("below a ceiling:", outcome.error and outcome.error.error_type)
+        try:
+            await runtime.run(asks_too_often)
+        except CapsuleError as error:
+            print(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

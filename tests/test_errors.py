@@ -9,6 +9,7 @@ import re
 import pytest
 
 from capsule import Execution, Failure, Outcome, Policy, errors
+from capsule._rights import Excess
 from capsule.errors import (
     CacheUnwritable,
     CapsuleError,
@@ -16,6 +17,8 @@ from capsule.errors import (
     InvalidArguments,
     InvalidPolicy,
     InvalidProgram,
+    InvalidProject,
+    RightsRefused,
     RuntimeClosed,
     TaskFailed,
     UsageError,
@@ -80,6 +83,16 @@ MESSAGES = [
     (InvalidProgram("no task", path="a.py", line=3, excerpt="def f"), ["a.py:3: no task", "\ndef f"]),
     (InvalidProgram("no task", path="a.py"), ["a.py: no task"]),
     (InvalidProgram("no task"), ["no task"]),
+    (InvalidProject("no key 'x'", path="capsule.toml", line=3), ["capsule.toml:3: no key 'x'"]),
+    (
+        RightsRefused("a.py", [Excess("main", "task", "a.py", 2, "allowed_hosts", ("a.com", "b.com"), ())]),
+        [
+            "a.py declares",
+            'a.py:2, task main: allowed_hosts=["a.com", "b.com"]',
+            "it may have none",
+            "Runtime(ceiling=",
+        ],
+    ),
     (
         TaskFailed(failed(error_type="task_error", message="no luck", exception="ValueError")),
         ["count", "no luck", "ValueError"],

@@ -31,7 +31,27 @@ PRINTS = {
         "hoards_memory     memory_exhausted",
         "nests_too_deeply  stack_overflow",
         "prints_too_much   answered 'done', after 1024 bytes of output",
+        "fails_each_time   task_error, 2 retries",
+        "MailboxFull: Worker: 2 messages wait; Policy(max_mailbox=...) allows more, and a plain ask waits",
+        "Worker.breaks: trap",
+        "Worker.breaks: trap",
+        "ActorStopped: Worker has stopped: trap: the task ended its own process (os._exit); return from the task instead",
+        "answers_too_much  invalid",
+        "the result is too large: a text of 100021 bytes; max_message allows 65536",
+        "calls_too_deeply  task_error",
+        "calling a task 4 levels deep is not allowed; Policy(max_depth=4) would allow it (denied) (task_error) "
+        "(task_error) (task_error)",
+        "calls_too_many    task_error",
+        "more than 10 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it (denied)",
+        "asks_too_often    task_error",
+        "more than 5 HTTP requests for one message and its sub-tasks is not allowed; Policy(max_requests=6) would allow it",
+        "spends_with_its_family task_error",
+        "burns: fuel_exhausted: the task used up its fuel (fuel_exhausted)",
         "behaves           answered 'still here'",
+        "below a ceiling: timeout",
+        "RightsRefused: examples/limits.py declares more rights than it may be granted:",
+        'examples/limits.py:77, task asks_too_often: allowed_hosts=["localhost"]; it may have none',
+        'Runtime(ceiling=Policy(allowed_hosts=["localhost"])) would allow it',
     ],
     "http_client.py": [
         "apple: 150",
@@ -94,7 +114,10 @@ PRINTS = {
     ],
 }
 
-LOGS = {"crawler.py": "the actor Parser failed for good: "}
+LOGS = {
+    "crawler.py": "the actor Parser failed for good: ",
+    "limits.py": "the actor Worker failed for good: ",
+}
 """How each line begins that an example's log may have."""
 
 APPLICATIONS = [file for file in EXAMPLES if "anyio.run(main)" in file.read_text("utf-8")]

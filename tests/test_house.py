@@ -27,13 +27,13 @@ LEVELS: list[set[str]] = [
     {"_backend", "_hosts", "errors"},
     {"policy"},
     {"_values"},
-    {"abc"},
+    {"_rights", "abc"},
     {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
-    {"_items", "_policies", "_setup", "_source", "_wiring"},
+    {"_items", "_policies", "_project_file", "_setup", "_source", "_wiring"},
     {"_launcher"},
     {"_runtime"},
     {"_run"},
-    {"", "guest"},
+    {"", "guest", "project"},
     {"cli", "integrations", "scale"},
 ]
 """Rooms from the bottom up; "" is `capsule` itself. A room imports from lower levels, and from itself."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._task import actor as actor
     from ._task import task as task
     from ._task import tools as tools
+    from ._values import Declared as Declared
     from ._values import Ended as Ended
     from ._values import ErrorType as ErrorType
     from ._values import Evaluation as Evaluation
@@ -57,9 +58,11 @@ if TYPE_CHECKING:
     from .errors import InvalidArguments as InvalidArguments
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
+    from .errors import InvalidProject as InvalidProject
     from .errors import InvalidTool as InvalidTool
     from .errors import MailboxFull as MailboxFull
     from .errors import NameTaken as NameTaken
+    from .errors import RightsRefused as RightsRefused
     from .errors import RuntimeClosed as RuntimeClosed
     from .errors import SetupError as SetupError
     from .errors import TaskFailed as TaskFailed
@@ -81,13 +84,22 @@ _HOMES = {
     "_runtime": ("Runtime",),
     "_task": ("ActorClass", "Task", "actor", "task", "tools"),
     "_values": (
-        *("Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),
+        *("Declared", "Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),
         *("Outcome", "Printed", "Restarted", "Retried", "Spawned", "Started", "Statistics", "Stopped", "Variable"),
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
-        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidTool", "MailboxFull", "NameTaken"),
-        *("RuntimeClosed", "SetupError", "TaskFailed", "ToolError", "UnknownMethod", "UsageError"),
+        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool", "MailboxFull"),
+        *(
+            "NameTaken",
+            "RightsRefused",
+            "RuntimeClosed",
+            "SetupError",
+            "TaskFailed",
+            "ToolError",
+            "UnknownMethod",
+            "UsageError",
+        ),
     ),
     "policy": ("Policy",),
 }

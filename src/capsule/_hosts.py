@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Address", "Pattern", "host_text", "narrowed", "normal_address", "normal_host", "normal_patterns"]
+__all__ = ["Address", "Pattern", "beyond", "host_text", "narrowed", "normal_address", "normal_host", "normal_patterns"]
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -81,6 +81,23 @@ class Pattern(NamedTuple):
         port = self.port if self.port is not None else other.port
         return narrow._replace(port=port, public_only=self.public_only or other.public_only)
 
+    def covers(self, other: Pattern) -> bool:
+        """Whether all that `other` stands for is allowed where this is.
+
+        A name below a star is, though it is held to public addresses then; what can have none is not.
+        """
+        met = other.meet(self)
+        if met is None or met._replace(public_only=other.public_only) != other:
+            return False
+        return met.public_only == other.public_only or not other.is_private
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is written out and has no public address, whoever looks it up."""
+        if self.kind == "address":
+            return not ipaddress.ip_address(self.host).is_global
+        return self.kind == "name" and (self.host == "localhost" or self.host.endswith(".localhost"))
+
     def __str__(self) -> str:
         stars = {"any": "*", "below": f"*.{self.host}"}
         text = host_text(stars.get(self.kind, self.host), self.port)
@@ -107,6 +124,13 @@ def narrowed(patterns: Iterable[str], ceiling: Iterable[str]) -> tuple[str, ...]
     met = (Pattern.parse(text).meet(limit) for text in patterns for limit in limits)
     texts = {str(pattern): None for pattern in met if pattern is not None}
     return tuple(text for text in texts if not (text.endswith(_PUBLIC) and text.removesuffix(_PUBLIC) in texts))
+
+
+def beyond(patterns: Iterable[str], ceiling: Iterable[str]) -> tuple[str, ...]:
+    """Those of `patterns` that stand for more than one of `ceiling` does."""
+    limits = [Pattern.parse(text) for text in ceiling]
+    wanted = {str(pattern): pattern for pattern in map(Pattern.parse, patterns)}
+    return tuple(text for text, pattern in wanted.items() if not any(limit.covers(pattern) for limit in limits))
 
 
 def host_text(host: str, port: int | None) -> str:

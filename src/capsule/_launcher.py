@@ -41,7 +41,7 @@ class Launcher:
     def subject(self, program: Program, spec: TaskSpec | ActorSpec) -> Subject:
         """What an actor is about, with the policy that it gets."""
         world = self.opened()
-        policy = self._policies.of(spec, world.engine)
+        policy = self._policies.of(program, spec, world.engine)
         if isinstance(spec, ActorSpec):
             return ActorSubject(world, program, spec, policy)
         return TaskSubject(world, program, spec, policy)
@@ -94,7 +94,7 @@ class Launcher:
     ) -> Delivery:
         """One message to a fresh sandbox, not begun yet. Raises a UsageError."""
         world = self.opened()
-        policy = self._policies.of(spec, world.engine)
+        policy = self._policies.of(program, spec, world.engine)
         grants = Grants(world)
         call = task_call(world, program, spec, policy, args, kwargs, grants)
         if caller is not None and isinstance(args, list):
@@ -116,7 +116,8 @@ class Launcher:
     ) -> Any:
         """A guest calls a task of its program: the value, or TaskFailed."""
         caller = delivery_of(context)
-        with caller.family.child(self._policies.of(spec, self.opened().engine).ram_bytes):
+        policy = self._policies.of(context.program, spec, self.opened().engine)
+        with caller.family.child(policy.ram_bytes):
             return (await self.delivery(context.program, spec, args, kwargs, caller=caller).run()).unwrap()
 
     def spawn_from_guest(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._runtime import Runtime
-from ._values import Execution, Failure, Outcome
-from .errors import UsageError
+from ._values import ErrorType, Execution, Failure, Outcome
+from .errors import RightsRefused, UsageError
 from .policy import Policy
 
 __all__ = ["run"]
@@ -25,7 +25,8 @@ async def run(
     """Run a file once, in a runtime of its own, and answer with the envelope that capsule-run's users know.
 
     `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task. A
-    wrong call is an envelope too, with `error_type` "invalid". Raises SetupError if the guest cannot be built.
+    wrong call is an envelope too, with `error_type` "invalid", or "denied" for a file that declares a right that
+    `ceiling`, or without one `policy`, does not hold. Raises SetupError if the guest cannot be built.
     """
     name = os.fspath(file)
     try:
@@ -33,10 +34,11 @@ async def run(
             ref = await runtime.spawn(name, *args, **(kwargs or {}))
             return (await ref.outcome()).envelope()
     except UsageError as error:
-        return invalid_envelope(name, str(error))
+        return invalid_envelope(name, error)
 
 
-def invalid_envelope(task_name: str, message: str) -> dict[str, Any]:
+def invalid_envelope(task_name: str, error: UsageError) -> dict[str, Any]:
     """The envelope of a call that was wrong, so that nothing ran."""
-    failure = Failure(error_type="invalid", message=message)
+    kind: ErrorType = "denied" if isinstance(error, RightsRefused) else "invalid"
+    failure = Failure(error_type=kind, message=str(error))
     return Outcome(success=False, error=failure, execution=Execution(task_name=task_name)).envelope()

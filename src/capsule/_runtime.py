@@ -36,7 +36,7 @@ from ._policies import Policies
 from ._setup import Progress, ensure_guest
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
-from ._values import Evaluation, Event, Outcome
+from ._values import Declared, Evaluation, Event, Outcome
 from ._wiring import leaves_of, make_capabilities, write, write_without_refs
 from .abc import Engine
 from .errors import InvalidPolicy, UsageError
@@ -61,10 +61,12 @@ class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
     `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
-    declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
-    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every
-    message and actor on the event loop, printed text included. `progress` hears about work that takes long, such as
-    building the guest the first time (default: a line on stderr). `engine` replaces the real engine, for tests.
+    declares nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to it, and a
+    program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not
+    hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls
+    wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about
+    work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the
+    real engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises SetupError from `async with` if the guest cannot be built on this machine.
@@ -91,7 +93,7 @@ class Runtime:
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
-        self._source = Source()
+        self._source = Source(self._policies.check)
         self._http = Http()
         self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
@@ -263,9 +265,18 @@ class Runtime:
 
         Works on a runtime that is not open; whether the guest fits into the task's memory is only known by an open one.
         """
-        _, spec = self._source.resolve_task(task)
+        program, spec = self._source.resolve_task(task)
         self._source.check_arguments(spec, args, kwargs)
-        check_size(write_without_refs(args, kwargs), self._policies.cut(spec.settings))
+        check_size(write_without_refs(args, kwargs), self._policies.cut(program, spec))
+
+    def inspect(self, what: Spawnable) -> list[Declared]:
+        """What a program declares and what it would get here, without running anything: the tasks, then the actors.
+
+        All of the program that `what` belongs to; in front, a function that `what` means without its being declared.
+        Works on a runtime that is not open. Raises InvalidProgram, or UsageError for what is no program.
+        """
+        program, specs = self._source.look(what)
+        return [self._policies.declared(program, each) for each in specs]
 
     async def map(
         self,

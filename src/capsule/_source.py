@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._rights import specs_of
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Program, TaskSpec
 from .errors import InvalidArguments, InvalidProgram, UsageError
@@ -17,7 +18,9 @@ class Source:
     application is sliced once, because its module was loaded once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[Program], None]) -> None:
+        """`check` raises a UsageError for a program that must not start."""
+        self._check = check
         self._slices: dict[Task[..., Any] | ActorClass, tuple[Program, TaskSpec | ActorSpec]] = {}
 
     def resolve(
@@ -25,8 +28,32 @@ class Source:
     ) -> tuple[Program, TaskSpec | ActorSpec]:
         """The program and the task or actor that `what` names.
 
-        Raises InvalidProgram, or UsageError for something else.
+        Raises InvalidProgram, RightsRefused, or UsageError for something else.
         """
+        program, spec = self._read(what)
+        self._check(program)
+        return program, spec
+
+    def look(
+        self, what: Task[..., Any] | ActorClass | str | os.PathLike[str]
+    ) -> tuple[Program, list[TaskSpec | ActorSpec]]:
+        """A program and all that it declares, for those who run nothing of it.
+
+        In front, a function that `what` means without its being declared. Raises as `resolve` does, and not for rights.
+        """
+        spec: TaskSpec | ActorSpec | None
+        try:
+            program, spec = self._read(what)
+        except InvalidProgram:
+            if not isinstance(what, (str, os.PathLike)) or split_name(os.fspath(what))[1]:
+                raise
+            program, spec = read_program(what), None  # it has no main, which is no fault until it is run
+            if not specs_of(program):
+                raise
+        declared = specs_of(program)
+        return program, declared if spec is None or spec in declared else [spec, *declared]
+
+    def _read(self, what: Task[..., Any] | ActorClass | str | os.PathLike[str]) -> tuple[Program, TaskSpec | ActorSpec]:
         if isinstance(what, (Task, ActorClass)):
             if what not in self._slices:
                 self._slices[what] = _slice(what)
@@ -41,11 +68,13 @@ class Source:
         )
 
     def resolve_task(self, task: Task[..., Any] | str | os.PathLike[str]) -> tuple[Program, TaskSpec]:
-        """The same for what runs once, which an actor cannot."""
+        """As `resolve`, for what runs once, which an actor cannot."""
         if isinstance(task, (str, os.PathLike)):
             path, name = split_name(os.fspath(task))
             program = read_program(path)
-            return program, choose_task(program, name)
+            found = choose_task(program, name)
+            self._check(program)
+            return program, found
         program, spec = self.resolve(task)
         if isinstance(spec, ActorSpec):
             raise UsageError(f"{spec.name} is an actor, which lives for many messages: await runtime.spawn({spec.cls})")

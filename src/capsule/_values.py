@@ -7,9 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from .errors import TaskFailed
+from .policy import Policy
 
 __all__ = [
     "ActorSpec",
+    "Declared",
     "Ended",
     "ErrorType",
     "Evaluation",
@@ -131,6 +133,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[Module, ...] = ()
     """Modules of the application that the source imports."""
 
+    is_file: bool = False
+    """Given by its path and taken whole: nothing of it was ever run outside, so what it declares is what it asks for.
+    The source of a task in an application is the application's own."""
+
     package: str = ""
     """The package that relative imports of the source start from; empty if it is in none."""
 
@@ -141,6 +147,30 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     def actor(self, name: str) -> ActorSpec | None:
         """The declared actor called `name`, or None."""
         return next((actor for actor in self.actors if actor.name == name), None)
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A task or an actor of a program that was read and not run: what it declares, and what it would get."""
+
+    name: str
+    kind: Literal["task", "actor"]
+    path: str
+    """The file that declares it, as tracebacks show it."""
+
+    line: int
+    """Where its `def` or `class` stands, 1-based."""
+
+    signature: str
+    """The parameters as the source spells them; those of the constructor for an actor."""
+
+    settings: dict[str, Any] = {}
+    """What the source declares."""
+
+    policy: Policy
+    """What it would get: the declared settings over the runtime's policy, cut to what it may be granted."""
+
+    refused: dict[str, tuple[str, ...]] = {}
+    """What it declares of each right and may not be granted. The program does not start while this holds anything."""
 
 
 class HostRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,9 @@
     CapsuleError
     ├── UsageError            the caller: the call was wrong, nothing ran
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
+    │   ├── InvalidProject    a project file that cannot be read (path and line say where)
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
+    │   ├── RightsRefused     a program that declares more rights than it may be granted
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
     │   ├── InvalidTool       a function that cannot be called from inside
     │   ├── UnknownMethod     an actor has no such method
@@ -24,9 +26,12 @@ Cancellation is not here: it stays the event loop's own exception.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._rights import Excess
     from ._values import Outcome
 
 __all__ = [
@@ -39,9 +44,11 @@ __all__ = [
     "InvalidArguments",
     "InvalidPolicy",
     "InvalidProgram",
+    "InvalidProject",
     "InvalidTool",
     "MailboxFull",
     "NameTaken",
+    "RightsRefused",
     "RuntimeClosed",
     "SetupError",
     "TaskFailed",
@@ -80,8 +87,54 @@ class InvalidProgram(UsageError):
         super().__init__(f"{place}{reason}" + (f"\n{excerpt}" if excerpt else ""))
 
 
+class InvalidProject(UsageError):
+    """A project file that cannot be read; `path` and `line` (1-based) say where."""
+
+    def __init__(self, reason: str, *, path: str, line: int) -> None:
+        self.reason, self.path, self.line = reason, path, line
+        super().__init__(f"{path}:{line}: {reason}")
+
+
 class InvalidPolicy(UsageError, ValueError):
     """A limit that does not parse or that no guest could live with."""
+
+
+class RightsRefused(UsageError):
+    """A program declares more rights than it may be granted, so nothing of it ran.
+
+    `path` is the program's, `excess` what each of its tasks and actors wants too much, in the order of the source.
+    `listing` is the message without its last line, which says what would allow it.
+    """
+
+    def __init__(self, path: str, excess: Sequence[Excess]) -> None:
+        self.path, self.excess = path, tuple(excess)
+        lines = [f"{path} declares more rights than it may be granted:", *map(_told, self.excess[:_MOST_TOLD])]
+        if len(self.excess) > _MOST_TOLD:
+            lines.append(f"  ... and {len(self.excess) - _MOST_TOLD} more")
+        self.listing = "\n".join(lines)
+        super().__init__(f"{self.listing}\nRuntime(ceiling=Policy({', '.join(_allowing(self.excess))})) would allow it")
+
+
+_MOST_TOLD = 20
+
+
+def _told(excess: Excess) -> str:
+    may = f"only {_few(excess.allowed)}" if excess.allowed else "none"
+    wanted = f"{excess.right}={_few(excess.wanted)}"
+    return f"  {excess.path}:{excess.line}, {excess.kind} {excess.name}: {wanted}; it may have {may}"
+
+
+def _allowing(excess: Sequence[Excess]) -> Iterator[str]:
+    """The ceiling's lines with what is wanted in them."""
+    for right in dict.fromkeys(each.right for each in excess):
+        found = [each for each in excess if each.right == right]
+        items = dict.fromkeys(item for each in found for item in (*each.allowed, *each.wanted))
+        yield f"{right}={_few(list(items))}"
+
+
+def _few(items: Sequence[str]) -> str:
+    shown = [json.dumps(item, ensure_ascii=False) for item in items[:_MOST_TOLD]]
+    return f"[{', '.join(shown + ['...'] * (len(items) > _MOST_TOLD))}]"
 
 
 class InvalidArguments(UsageError, TypeError):

@@ -15,6 +15,7 @@ from capsule._actor.states import TRANSITIONS
 from capsule._engine.linker import SHADOWS
 from capsule._guest.actors import RESERVED_METHODS
 from capsule._guest.settings import ACTOR_SETTINGS, SETTINGS
+from capsule._project_file import TABLES
 from capsule.cli.run import FAILED, INTERRUPTED, SUCCESS, WRONG_CALL
 from capsule.policy import COMPUTE_LEVELS
 from docs.snippets import ROOT
@@ -49,6 +50,16 @@ def set_where(name: str) -> str:
     if name in SETTINGS:
         return ""
     return "`@actor` and `Policy`" if name in ACTOR_SETTINGS else "`Policy`"
+
+
+def test_every_key_of_the_project_file_stands_in_the_guide() -> None:
+    """Those of the workflow and of the tasks each once; of the ceiling, that they are the policy's."""
+    told: dict[str, list[str]] = {}
+    for table, keys, _ in rows("docs/guide.md", "The project file"):
+        told.setdefault(code(table)[0].strip("[]"), []).extend(code(keys))
+    assert told.pop("ceiling") == ["Policy"]
+    assert TABLES["ceiling"][0] == Policy.__struct_fields__
+    assert told == {table: list(keys) for table, (keys, _) in TABLES.items() if table != "ceiling"}
 
 
 def test_the_levels_stand_in_the_readme() -> None:

@@ -92,7 +92,8 @@ def read_program(path: str | os.PathLike[str]) -> Program:
     """
     file = Path(path)
     shown = shown_path(file)
-    return program_from_source(_decode(_read(file, shown), shown), shown)
+    program = program_from_source(_decode(_read(file, shown), shown), shown)
+    return msgspec.structs.replace(program, is_file=True)
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:

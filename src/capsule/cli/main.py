@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Optional
 
 import typer
 
 import capsule
 
+from . import grants
 from . import run as runs
 
 app = typer.Typer(
@@ -24,6 +26,21 @@ cache_app = typer.Typer(help="Show the compiled guests of this machine, or clear
 app.add_typer(cache_app, name="cache")
 
 Ceiling = Optional[str]  # noqa: UP045 - typer reads annotations at run time, also on 3.11
+
+
+AllowHost = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--allow-host",
+        metavar="HOST",
+        help="A host that programs may be granted, e.g. api.example.com, *.example.com, host:port; may be repeated.",
+    ),
+]
+
+
+def _grants(limits: dict[str, str | None], rights: dict[str, list[str] | None]) -> grants.Grants:
+    given = {name: value for name, value in limits.items() if value is not None}
+    return grants.Grants(given, {name: items for name, items in rights.items() if items})
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +63,10 @@ def _options(
     "capsule run sum.py --args-json '[[1, 2, 3]]' --json"
 )
 def run(
-    file: Annotated[str, typer.Argument(help="A Python file, or FILE:TASK for a task other than its main.")],
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A Python file, or FILE:TASK for a task other than its main; without it, the project's."),
+    ] = None,
     args: Annotated[Optional[list[str]], typer.Argument(help="Arguments for the task, as strings.")] = None,  # noqa: UP045
     args_json: Annotated[
         Ceiling, typer.Option(help="Typed arguments: a JSON array (by position) or object (by name).")
@@ -60,17 +80,37 @@ def run(
     timeout: Annotated[Ceiling, typer.Option(help="No task runs longer, e.g. 500ms, 30s, 5m.")] = None,
     compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
+    allow_host: AllowHost = None,
 ) -> None:
     """Run a file in a sandbox and print what its main task returns.
 
     The exit status is 0 for success, 1 if the task failed, 2 if the call was wrong.
     """
-    ceiling = {"timeout": timeout, "compute": compute, "ram": ram}
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
-        ceiling={name: value for name, value in ceiling.items() if value is not None},
+        grants=_grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host}),
+        argv=sys.argv[1:],
     )  # fmt: skip
     raise typer.Exit(runs.run(call))
+
+
+@app.command(epilog="Example: capsule inspect tasks.py --allow-host api.example.com")
+def inspect(
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A Python file; without it, the project's."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+    timeout: Annotated[Ceiling, typer.Option(help="As for capsule run.")] = None,
+    compute: Annotated[Ceiling, typer.Option(help="As for capsule run.")] = None,
+    ram: Annotated[Ceiling, typer.Option(help="As for capsule run.")] = None,
+    allow_host: AllowHost = None,
+) -> None:
+    """Show what a file declares, and what it would get from capsule run with the same options. Nothing of it is run."""
+    from . import inspection
+
+    given = _grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host})
+    raise typer.Exit(inspection.inspect(file, given, as_json=as_json))
 
 
 @app.command(epilog="Example: capsule setup")

@@ -11,8 +11,9 @@ from typing import Any
 
 import anyio
 
-from capsule import CapsuleError, Event, InvalidArguments, Outcome, Policy, Printed, Runtime, UsageError
+from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
 
+from .grants import Grants, scope_of, what_would_allow
 from .screen import Phases, Screen
 from .story import Story
 
@@ -23,13 +24,17 @@ SUCCESS, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 class Call:
     """What was asked for on the command line."""
 
-    target: str
+    target: str | None
+    """None: the entrypoint of the project."""
+
     args: list[str] = field(default_factory=list)
     args_json: str | None = None
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
-    ceiling: dict[str, str] = field(default_factory=dict)
+    grants: Grants = field(default_factory=Grants)
+    argv: list[str] = field(default_factory=list)
+    """The words of the command line behind the program's name, to say what to change in them."""
 
 
 def run(call: Call) -> int:
@@ -37,6 +42,9 @@ def run(call: Call) -> int:
     screen = Screen(as_json=call.as_json)
     try:
         outcome = anyio.run(_outcome, call, screen)
+    except RightsRefused as error:
+        message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
+        return _refuse(call, screen, message, "denied", WRONG_CALL)
     except UsageError as error:
         return _refuse(call, screen, str(error), "invalid", WRONG_CALL)
     except CapsuleError as error:
@@ -49,7 +57,7 @@ def run(call: Call) -> int:
 
 async def _outcome(call: Call, screen: Screen) -> Outcome:
     args, kwargs = arguments(call)
-    ceiling = Policy.largest().with_settings(dict(call.ceiling))
+    scope = scope_of(call.target, call.grants)
     story = Story(screen) if call.verbose else None
 
     def on_event(event: Event) -> None:
@@ -60,10 +68,10 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
-            runtime = Runtime(ceiling=ceiling, on_event=on_event, progress=phases)
-            runtime.check(call.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
+            runtime = Runtime(policy=scope.policy, ceiling=scope.ceiling, on_event=on_event, progress=phases)
+            runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
-        ref = await runtime.spawn(call.target, *args, **kwargs)
+        ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
 
 
@@ -118,7 +126,7 @@ def _nothing(call: Call) -> dict[str, Any]:
 
     from capsule import Execution
 
-    return dict(to_builtins(Execution(task_name=call.target)))
+    return dict(to_builtins(Execution(task_name=call.target or "")))
 
 
 def _show(call: Call, screen: Screen, outcome: Outcome) -> None:

@@ -49,9 +49,14 @@ class Screen:
         """
         from rich.text import Text
 
-        line = Text("".join(map(_visible, text)))
+        line = Text(visible(text))
         line.stylize(style, 0, head if head is not None else len(text))
         self.console.print(line)
+
+
+def visible(text: str) -> str:
+    """`text` with its control characters written out, but for newlines and tabs."""
+    return "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:

@@ -1,0 +1,78 @@
+"""The rights: what a program has to be given, and which part of what it declares is more than that.
+
+A limit is cut to the ceiling, for less of it is still something to work with. A right is refused: a task that asks for
+a host and silently goes without would fail somewhere in the middle, for a reason that nobody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from ._hosts import beyond
+from ._values import ActorSpec, Program, TaskSpec
+from .policy import Policy
+
+__all__ = ["RIGHTS", "Excess", "Right", "excess_of", "path_of", "rights_of", "specs_of"]
+
+
+@dataclass(frozen=True)
+class Right:
+    """How one right is compared. Its values are tuples, as the policy keeps them."""
+
+    beyond: Callable[[Any, Any], tuple[Any, ...]]
+    """Those items of the first value that the second does not cover. What it lets pass, `Policy.within` must not
+    take away."""
+
+    text: Callable[[Any], str] = str
+    """An item as a person writes it, in a list of the policy and behind the option of the command line."""
+
+
+RIGHTS: dict[str, Right] = {"allowed_hosts": Right(beyond)}
+"""Every right, by the field of the policy that grants it. All other fields are limits."""
+
+
+class Excess(NamedTuple):
+    """What one task or actor declares of one right, and may not be granted."""
+
+    name: str
+    kind: Literal["task", "actor"]
+    path: str
+    """The file that declares it, as tracebacks show it."""
+
+    line: int
+    right: str
+    wanted: tuple[str, ...]
+    allowed: tuple[str, ...]
+    """What it may be granted of that right."""
+
+
+def specs_of(program: Program) -> list[TaskSpec | ActorSpec]:
+    """All that a program declares: the tasks, then the actors."""
+    return [*program.tasks, *program.actors]
+
+
+def path_of(program: Program, spec: TaskSpec | ActorSpec) -> str:
+    """The file that declares `spec`: the program's own, or that of a module which goes along."""
+    module, colon, _ = (spec.cls if isinstance(spec, ActorSpec) else spec.function).partition(":")
+    return next((each.path for each in program.modules if colon and each.name == module), program.path)
+
+
+def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> Iterator[Excess]:
+    """What `spec` of `program` declares beyond `bound`, right by right."""
+    for name, right in RIGHTS.items():
+        if name not in spec.settings:
+            continue
+        declared = getattr(Policy().with_settings({name: spec.settings[name]}), name)
+        allowed = getattr(bound, name)
+        wanted = tuple(map(right.text, right.beyond(declared, allowed)))
+        if wanted:
+            kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
+            place = path_of(program, spec), spec.line
+            yield Excess(spec.name, kind, *place, name, wanted, tuple(map(right.text, allowed)))
+
+
+def rights_of(policy: Policy) -> Policy:
+    """A ceiling that holds the rights of `policy`, and no limit."""
+    return Policy.largest().with_settings({name: getattr(policy, name) for name in RIGHTS})

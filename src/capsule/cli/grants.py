@@ -1,0 +1,86 @@
+"""What a shell grants: the project file's part, and that of the options. A program only asks."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from capsule import Policy, RightsRefused, UsageError
+from capsule.project import FILE_NAME, Project, ceiling_of
+
+OPTIONS = {"allowed_hosts": "--allow-host"}
+"""The option that grants a right, by the field of the policy that is the right."""
+
+_MOST_OPTIONS = 20
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What was given on the command line."""
+
+    limits: dict[str, str] = field(default_factory=dict)
+    """Ceilings, by the field of the policy."""
+
+    rights: dict[str, Sequence[str]] = field(default_factory=dict)
+    """What may be granted of each right, by the field of the policy."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is run, and what it may be granted."""
+
+    target: str
+    project: Project | None
+    policy: Policy
+    ceiling: Policy
+
+
+def scope_of(target: str | None, grants: Grants) -> Scope:
+    """The file that is meant (None: the project's entrypoint), with its limits and rights.
+
+    The project is that of the current folder, for the files in it: what a stranger's file brings along in its own
+    folder grants nothing. Raises UsageError.
+    """
+    project = Project.find()
+    if target is None:
+        target = _entrypoint(project)
+    elif project is not None and not project.holds(target.rpartition(":")[0] if _has_name(target) else target):
+        project = None
+    ceiling = ceiling_of(project, grants.limits, grants.rights)
+    return Scope(target, project, project.policy if project is not None else Policy(), ceiling)
+
+
+def what_would_allow(error: RightsRefused, argv: Sequence[str]) -> str:
+    """The command line, `argv` without the program's name, that would grant all that was refused."""
+    wanted = dict.fromkeys(
+        (OPTIONS[each.right], item) for each in error.excess if each.right in OPTIONS for item in each.wanted
+    )
+    if not wanted or len(wanted) > _MOST_OPTIONS:
+        return "capsule inspect shows all of it"
+    options = [word for pair in wanted for word in pair]
+    words = ["capsule", *argv[:1], *options, *argv[1:]]
+    return f"to grant it:\n  {_quoted(words)}"
+
+
+def _entrypoint(project: Project | None) -> str:
+    if project is None:
+        raise UsageError(
+            f"which file? Give one: capsule run FILE. There is no {FILE_NAME} here or above that names one"
+        )
+    if project.entrypoint is None:
+        raise UsageError(
+            f'which file? Give one: capsule run FILE, or name it in {FILE_NAME}: [workflow] entrypoint = "..."'
+        )
+    return str(project.root / project.entrypoint)
+
+
+def _has_name(target: str) -> bool:
+    path, colon, name = target.rpartition(":")
+    return bool(colon and path and name.isidentifier())
+
+
+def _quoted(words: list[str]) -> str:
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
