@@ -104,7 +104,7 @@ def _failure(error, is_loaded):
 def _describe(error):
     if isinstance(error, NotJSON):
         return {"kind": "invalid", "message": str(error)}
-    kind = "memory_exhausted" if isinstance(error, MemoryError) else "task_error"
+    kind = "memory_exhausted" if isinstance(error, MemoryError) else "denied" if _is_refusal(error) else "task_error"
     report = traceback.TracebackException.from_exception(error)
     _drop_own_frames(report)
     return {
@@ -113,6 +113,12 @@ def _describe(error):
         "message": _sayable(str(error)[:MOST_TEXT]),
         "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
+
+
+def _is_refusal(error):
+    """Whether it says that the host refused something; the host knows what it refused."""
+    reason = getattr(error, "reason", None)  # where urllib keeps what went wrong
+    return any(getattr(each, "error_type", None) == "denied" for each in (error, reason))
 
 
 def _sayable(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 log = logging.getLogger("capsule")
+
+MOST_REFUSED, MOST_REFUSAL = 20, 1000
+"""Refusals of one attempt that are remembered, and characters of each."""
 
 
 class Home(Protocol):
@@ -101,6 +105,7 @@ class Delivery:
         """What its outcome says if it is cancelled."""
         self._stdout: list[str] = []
         self._stderr: list[str] = []
+        self._refused: deque[str] = deque(maxlen=MOST_REFUSED)
         self._end: Outcome | None = None
         self._began = time.monotonic()
         self._fuel = self._ram = self.retries = 0
@@ -172,6 +177,7 @@ class Delivery:
 
     async def _attempt_once(self) -> Outcome:
         self._stdout, self._stderr = [], []
+        self._refused.clear()
         try:
             sandbox = await self._home.enter(self)
             self.children.place = sandbox.place
@@ -191,6 +197,10 @@ class Delivery:
         (self._stdout if stream == "stdout" else self._stderr).append(text)
         self.world.notify(Printed(number=self.number, task_name=self.call.name, stream=stream, text=text))
 
+    def refuse(self, text: str) -> None:
+        """Remember what the guest was refused: its failure may be that."""
+        self._refused.append(text[:MOST_REFUSAL])
+
     def _outcome(self, ending: Ending, sandbox: OpenSandbox) -> Outcome:
         reply = read_reply(ending.reply)
         sandbox.is_loaded = reply.loaded
@@ -200,7 +210,7 @@ class Delivery:
                 result = self.grants.resolve(reply.ok, ending.reply)
             except (Denied, RecursionError) as error:
                 reply = refused_reply(f"the result cannot be used: {error}")
-        failure = failure_in(ending, reply)
+        failure = failure_in(ending, reply, self._refused)
         self._fuel += ending.fuel_consumed
         self._ram = max(self._ram, self._ram_used(reply))
         return Outcome(

@@ -31,6 +31,14 @@ MOST_ADDRESSES = 4
 """Of the addresses that a name has, so many are tried."""
 
 
+class TooLarge(Denied):
+    """A response is larger than the policy allows."""
+
+
+class TooManyRedirects(Denied):
+    """The redirects do not end within what the policy allows."""
+
+
 class Failed(Exception):
     """A request that came to nothing; `kind` and the text are for the guest."""
 
@@ -72,9 +80,7 @@ class _Exchange:
                 return answer
             if followed < most:
                 hop = hop_after(hop, answer["status"], location)
-        raise Failed(
-            "too_many_redirects", str(Denied(f"following more than {most} redirects", "a larger max_redirects"))
-        )
+        raise TooManyRedirects(f"following more than {most} redirects", "a larger max_redirects")
 
     def _check_host(self, hop: Hop) -> None:
         if not self._allowed.allows_host(hop.host, hop.port):
@@ -106,12 +112,10 @@ class _Exchange:
         policy = self._caller.policy
         if size > policy.max_response_bytes:
             most = format_size(policy.max_response_bytes)
-            raise Failed("too_large", str(Denied(f"a response of more than {most}", "a larger max_response")))
+            raise TooLarge(f"a response of more than {most}", "a larger max_response")
         if size * 4 // 3 > policy.max_message_bytes:  # it crosses as base64
             most = format_size(policy.max_message_bytes)
-            raise Failed(
-                "too_large", str(Denied(f"a response that takes more than {most} as a message", "a larger max_message"))
-            )
+            raise TooLarge(f"a response that takes more than {most} as a message", "a larger max_message")
 
     async def _addresses(self, hop: Hop) -> list[Address]:
         literal = normal_address(hop.host)
