@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import socketserver
+import ssl
 import threading
 import time
 import zlib
@@ -22,8 +23,9 @@ class Server(socketserver.ThreadingTCPServer):
 
     allow_reuse_address, daemon_threads, block_on_close, request_queue_size = True, True, False, 1500
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.tls = tls
         self.port = self.server_address[1]
         self.requests: list[str] = []
         self.bodies: list[bytes] = []
@@ -32,7 +34,13 @@ class Server(socketserver.ThreadingTCPServer):
         self.redirects: dict[str, str] = {}
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{path}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:  # the handshake comes with the first read, in the thread of the connection
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def heads(self, name: str) -> list[str]:
         """The values of one header in all requests."""
@@ -44,9 +52,9 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """A server while the block runs."""
-    with Server() as server:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server while the block runs, with `tls` one that speaks nothing else."""
+    with Server(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
