@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from ._host.tools import Tool, Tools
 from ._items import each
 from ._launcher import Launcher
 from ._policies import Policies
+from ._secrets import Secret, Secrets
 from ._setup import Progress, ensure_guest
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
@@ -59,11 +60,13 @@ Toolbox = Sequence[Tool | Callable[..., Any]]
 class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
-    `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
-    declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
-    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every
-    message and actor on the event loop, printed text included. `progress` hears about work that takes long, such as
-    building the guest the first time (default: a line on stderr). `engine` replaces the real engine, for tests.
+    `tools` are functions of the application that every guest may call by name. `secrets` are values that every guest
+    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. `policy` is what a
+    task gets that declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes`
+    bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event`
+    hears of every message and actor on the event loop, printed text included. `progress` hears about work that takes
+    long, such as building the guest the first time (default: a line on stderr). `engine` replaces the real engine,
+    for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises SetupError from `async with` if the guest cannot be built on this machine.
@@ -73,6 +76,7 @@ class Runtime:
         self,
         *,
         tools: Toolbox = (),
+        secrets: Mapping[str, Secret] | None = None,
         policy: Policy | None = None,
         ceiling: Policy | None = None,
         max_sandboxes: int = 1000,
@@ -83,7 +87,7 @@ class Runtime:
     ) -> None:
         if max_sandboxes < 1:
             raise InvalidPolicy(f"max_sandboxes: {max_sandboxes!r} is not a whole number of 1 or more")
-        self._tools = Tools.of(tools)
+        self._tools, self._secrets = Tools.of(tools), Secrets(secrets)
         self._tasks: TaskGroup | None = None
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
         self._policies = Policies(policy, ceiling, self._admission)
@@ -130,6 +134,7 @@ class Runtime:
                 self._notify,
                 write,
                 self._source.check_arguments,
+                self._secrets,
             )
             self._stack = stack.pop_all()
         return self

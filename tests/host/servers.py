@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
@@ -143,6 +144,53 @@ class Handler(socketserver.StreamRequestHandler):
     def do_twice(self) -> bool:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Two: a\r\nX-Two: b\r\n\r\n")
         return True
+
+    # Those that send back what they got, in many ways.
+
+    @property
+    def key(self) -> str:
+        """The value of the header X-Key."""
+        lines = [line.partition(":") for line in self.head_text.split("\r\n")]
+        return next((value.strip() for name, _, value in lines if name.lower() == "x-key"), "")
+
+    def do_key_header(self) -> bool:
+        return self.answer(b"", f"200 {self.key}", X_Key=self.key, Set_Cookie=f"k={self.key}")
+
+    def do_key_chunks(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for letter in f"<{self.key}>":
+            self.wfile.write(f"1\r\n{letter}\r\n".encode("latin-1"))
+        return bool(self.wfile.write(b"0\r\n\r\n"))
+
+    def do_key_gzip(self) -> bool:
+        return self.answer(gzip.compress(self.key.encode()), Content_Encoding="gzip")
+
+    def do_key_gzip_gzip(self) -> bool:
+        return self.answer(gzip.compress(gzip.compress(self.key.encode())), Content_Encoding="gzip, gzip")
+
+    def do_key_packed(self) -> bool:
+        return self.answer(self.key.encode(), Content_Encoding="x-own")
+
+    def do_key_base64(self) -> bool:
+        return self.answer(base64.b64encode(f"user:{self.key}!".encode()))
+
+    def do_key_hex(self) -> bool:
+        return self.answer(self.key.encode().hex().encode())
+
+    def do_key_json(self) -> bool:
+        return self.answer(json.dumps({"key": self.key}).encode())
+
+    def do_key_backwards(self) -> bool:
+        return self.answer(self.key[::-1].encode())
+
+    def do_key_error(self) -> bool:
+        return self.answer(f"no such key: {self.key}".encode(), "401 Unauthorized")
+
+    def do_key_redirect(self) -> bool:
+        return self.answer(b"", "302 Found", Location=f"{self.server.redirects['key']}?k={self.key}")
+
+    def do_key_redirect_path(self) -> bool:
+        return self.answer(b"", "307 Found", Location=f"{self.server.redirects['key']}{self.key}/there")
 
     # Redirects: /redirect/301/NAME, and NAME is looked up among the server's own.
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import base64
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 import pytest
 
-from capsule import Denied, Policy
+from capsule import Denied, Policy, Secret
 from capsule._actor.family import Family
 from capsule._actor.requests import Requests
 from capsule._host.http import Http, make_http_capability
+from capsule._secrets import Secrets
 from host.jobs import CONTEXT
 
 
 class Web:
     """Sends requests as a guest would. `told` is the record; names are looked up in `names`, a list for each turn."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None, **policy: Any) -> None:
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext | None = None, secrets: Mapping[str, Secret] | None = None, **policy: Any
+    ) -> None:
         self.policy = Policy(**{"allowed_hosts": ["127.0.0.1", "localhost"], **policy})
-        self.requests = Requests(self.policy, Family(self.policy), None)
+        self.secrets = Secrets(secrets)
+        self.requests = Requests(self.policy, Family(self.policy), None, self.secrets)
         self.names: dict[str, list[str]] = {}
         self.looked_up: list[str] = []
         self.http = Http(resolve=self._look_up, ssl_context=ssl_context)
@@ -67,5 +72,5 @@ class Web:
 def limited(web: Web, **policy: Any) -> Web:
     """The same client with another policy."""
     web.policy = Policy(**{"allowed_hosts": ["127.0.0.1", "localhost"], **policy})
-    web.requests = Requests(web.policy, Family(web.policy), None)
+    web.requests = Requests(web.policy, Family(web.policy), None, web.secrets)
     return web

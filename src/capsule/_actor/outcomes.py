@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from .._secrets import Secrets
 from .._values import ErrorType, Failure
 from ..abc import Ending
 from .decoding import decode
@@ -82,4 +84,16 @@ def failure_in(ending: Ending, reply: Reply, refused: Iterable[str] = ()) -> Fai
         exception=error.exception and error.exception[:MOST_NAME],
         traceback=error.traceback and error.traceback[-MOST_TEXT:],
         line=error.line,
+    )
+
+
+def without_secrets(failure: Failure | None, secrets: Secrets) -> Failure | None:
+    """A failure with placeholders in the place of values."""
+    if failure is None or not secrets:
+        return failure
+    return replace(
+        failure,
+        message=secrets.scrub(failure.message),
+        exception=failure.exception and secrets.scrub(failure.exception),
+        traceback=failure.traceback and secrets.scrub(failure.traceback),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.abc import TaskGroup
 
+from .._secrets import NO_SECRETS, Secrets
 from .._values import Event, TaskSpec
 from ..abc import Capability, Engine
 from .admission import Admission
@@ -35,6 +36,9 @@ class World:
 
     check_arguments: Callable[[TaskSpec, Sequence[Any], Mapping[str, Any]], None]
     """Raises InvalidArguments if a task or method cannot be called like this."""
+
+    secrets: Secrets = NO_SECRETS
+    """What guests find placeholders of."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Of messages."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from .._hosts import Address
+from .._secrets import Secrets
 from .._values import HostRequest
 from ..abc import CallContext, Capability
 from ..policy import Policy
@@ -32,6 +33,7 @@ class HttpCaller(Protocol):
     """Who makes a request: its policy, and what its family has used."""
 
     policy: Policy
+    secrets: Secrets
 
     @property
     def share(self) -> anyio.CapacityLimiter:
