@@ -95,7 +95,7 @@ class Runtime:
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
         self._source = Source()
-        self._http = Http()
+        self._http = Http(self._start_soon)
         self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
             self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
@@ -308,7 +308,7 @@ class Runtime:
         return self._launcher.opened()
 
     def _start_soon(self, *work: Any) -> None:
-        """For threads of tools, which outlive their callers and not the runtime."""
+        """For threads of tools and look-ups, which outlive their callers and not the runtime."""
         assert self._tasks is not None
         self._tasks.start_soon(*work)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -266,13 +269,53 @@ async def test_the_second_address(web: Web, server: Server) -> None:
 async def test_the_real_look_up(server: Server) -> None:
     """Without a resolver of the test's: the machine's own."""
     web = Web()
-    from capsule._host.http import look_up
-
-    web.http.resolve = look_up
-    assert await web.body(server.url("/", "localhost")) == b"hello"
-    limited(web, allowed_hosts=["*.invalid"])
-    assert await web.failed("http://nowhere.invalid/") == "connection: there is no host nowhere.invalid"
+    web.http.resolve = None
+    async with anyio.create_task_group() as web.group:
+        assert await web.body(server.url("/", "localhost")) == b"hello"
+        limited(web, allowed_hosts=["*.invalid"])
+        assert await web.failed("http://nowhere.invalid/") == "connection: there is no host nowhere.invalid"
     await web.http.aclose()
+
+
+async def test_slow_names(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that gave its look-up up ends at once; a family has four threads at most, and others go on."""
+    began, released, real = [], threading.Event(), socket.getaddrinfo
+
+    def slow(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("slow"):
+            began.append(name)
+            assert released.wait(20)
+        return real("localhost", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    web = Web()
+    limited(web, allowed_hosts=["*.example"])
+    web.http.resolve = None
+    async with anyio.create_task_group() as web.group:
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(partial(web.failed, f"http://slow{number}.example/", timeout=0.2))
+        assert len(web.told) == 12
+        assert len(began) == 4
+        limited(web)  # another family
+        assert await web.body(server.url("/", "localhost")) == b"hello"
+        released.set()
+    assert len(began) == 4
+    await web.http.aclose()
+
+
+async def test_leaving_waits_for_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it leave a thread that holds anything of the runtime's."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (released.wait(20), [])[1])
+    web = limited(Web(), allowed_hosts=["slow.example"])
+    web.http.resolve = None
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as web.group:
+            web.group.start_soon(web.failed, "http://slow.example/")
+            await anyio.wait_all_tasks_blocked()
+            web.group.cancel_scope.cancel()
+    released.set()
 
 
 # Redirects.

@@ -30,8 +30,13 @@ class Web:
         self.requests = Requests(self.policy, Family(self.policy), None, self.secrets)
         self.names: dict[str, list[str]] = {}
         self.looked_up: list[str] = []
-        self.http = Http(resolve=self._look_up, ssl_context=ssl_context)
+        self.group: Any = None
+        self.http = Http(self._start_soon, resolve=self._look_up, ssl_context=ssl_context)
         self._capability = make_http_capability(self.http, lambda _: self.requests)
+
+    def _start_soon(self, work: Any) -> None:
+        assert self.group is not None
+        self.group.start_soon(work)
 
     async def _look_up(self, name: str, port: int) -> list[Any]:
         await anyio.lowlevel.checkpoint()

@@ -38,6 +38,11 @@ class Requests:
         """What bounds the requests that its family has open at once."""
         return self._family.open_requests
 
+    @property
+    def look_ups(self) -> anyio.CapacityLimiter:
+        """What bounds the names that its family has looked up at once."""
+        return self._family.look_ups
+
     def begin(self) -> None:
         """Count one more. Raises Denied beyond `max_requests`."""
         if self._count.made >= self._count.most:

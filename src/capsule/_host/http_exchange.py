@@ -161,7 +161,7 @@ class _Exchange:
     async def _addresses(self, hop: Hop) -> list[Address]:
         literal = normal_address(hop.host)
         try:
-            found = [literal] if literal is not None else await self._http.resolve(hop.host, hop.port)
+            found = [literal] if literal is not None else await self._look_up(hop)
         except (OSError, UnicodeError):
             raise Failed("connection", f"there is no host {hop.host}") from None
         for address in found:
@@ -170,6 +170,9 @@ class _Exchange:
         if not found:
             raise Failed("connection", f"there is no host {hop.host}")
         return found[:MOST_ADDRESSES]
+
+    async def _look_up(self, hop: Hop) -> list[Address]:
+        return await self._http.addresses(hop.host, hop.port, self._caller.look_ups)
 
 
 def _refuse_address(hop: Hop, address: Address, *, is_literal: bool) -> None:
