@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import json
+import socket
 import socketserver
 import ssl
 import threading
@@ -33,6 +34,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.connections = 0
         self.released = threading.Event()
         self.redirects: dict[str, str] = {}
+        self.open: set[Any] = set()
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{path}"
@@ -42,6 +44,11 @@ class Server(socketserver.ThreadingTCPServer):
         if self.tls is not None:  # the handshake comes with the first read, in the thread of the connection
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
+
+    def hang_up(self) -> None:
+        """End every connection."""
+        for connection in list(self.open):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def heads(self, name: str) -> list[str]:
         """The values of one header in all requests."""
@@ -74,8 +81,12 @@ class Handler(socketserver.StreamRequestHandler):
         if self.rfile.peek(1)[:1] == b"\x16":  # the first byte of TLS
             self.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             return
-        while self._one():
-            pass
+        self.server.open.add(self.request)
+        try:
+            while self._one():
+                pass
+        finally:
+            self.server.open.discard(self.request)
 
     def _one(self) -> bool:
         head = b""
