@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._host.tools import Tool as Tool
     from ._run import run as run
     from ._runtime import Runtime as Runtime
+    from ._secrets import Secret as Secret
     from ._task import ActorClass as ActorClass
     from ._task import Task as Task
     from ._task import actor as actor
@@ -82,6 +83,7 @@ _HOMES = {
     "_host.tools": ("Tool",),
     "_run": ("run",),
     "_runtime": ("Runtime",),
+    "_secrets": ("Secret",),
     "_task": ("ActorClass", "Task", "actor", "task", "tools"),
     "_values": (
         *("Declared", "Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),

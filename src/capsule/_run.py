@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._runtime import Runtime
+from ._secrets import Secret
 from ._values import ErrorType, Execution, Failure, Outcome
 from .errors import RightsRefused, UsageError
 from .policy import Policy
@@ -19,18 +20,20 @@ async def run(
     args: Sequence[Any] = (),
     kwargs: dict[str, Any] | None = None,
     *,
+    secrets: Mapping[str, Secret] | None = None,
     policy: Policy | None = None,
     ceiling: Policy | None = None,
 ) -> dict[str, Any]:
     """Run a file once, in a runtime of its own, and answer with the envelope that capsule-run's users know.
 
-    `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task. A
-    wrong call is an envelope too, with `error_type` "invalid", or "denied" for a file that declares a right that
-    `ceiling`, or without one `policy`, does not hold. Raises SetupError if the guest cannot be built.
+    `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task.
+    `secrets`, `policy` and `ceiling` are the runtime's. A wrong call is an envelope too, with `error_type` "invalid",
+    or "denied" for a file that declares a right that `ceiling`, or without one `policy`, does not hold. Raises
+    SetupError if the guest cannot be built.
     """
     name = os.fspath(file)
     try:
-        async with Runtime(policy=policy, ceiling=ceiling) as runtime:
+        async with Runtime(secrets=secrets, policy=policy, ceiling=ceiling) as runtime:
             ref = await runtime.spawn(name, *args, **(kwargs or {}))
             return (await ref.outcome()).envelope()
     except UsageError as error:

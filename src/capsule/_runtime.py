@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from ._host.tools import Tool, Tools
 from ._items import each
 from ._launcher import Launcher
 from ._policies import Policies
+from ._secrets import Secret, Secrets
 from ._setup import Progress, ensure_guest
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
@@ -60,13 +61,14 @@ Toolbox = Sequence[Tool | Callable[..., Any]]
 class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
-    `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
-    declares nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to it, and a
-    program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not
-    hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls
-    wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about
-    work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the
-    real engine, for tests.
+    `tools` are functions of the application that every guest may call by name. `secrets` are values that every guest
+    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. `policy` is what a
+    task gets that declares nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to
+    it, and a program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy`
+    does not hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond
+    either, calls wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress`
+    hears about work that takes long, such as building the guest the first time (default: a line on stderr). `engine`
+    replaces the real engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises SetupError from `async with` if the guest cannot be built on this machine.
@@ -76,6 +78,7 @@ class Runtime:
         self,
         *,
         tools: Toolbox = (),
+        secrets: Mapping[str, Secret] | None = None,
         policy: Policy | None = None,
         ceiling: Policy | None = None,
         max_sandboxes: int = 1000,
@@ -86,7 +89,7 @@ class Runtime:
     ) -> None:
         if max_sandboxes < 1:
             raise InvalidPolicy(f"max_sandboxes: {max_sandboxes!r} is not a whole number of 1 or more")
-        self._tools = Tools.of(tools)
+        self._tools, self._secrets = Tools.of(tools), Secrets(secrets)
         self._tasks: TaskGroup | None = None
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
         self._policies = Policies(policy, ceiling, self._admission)
@@ -94,7 +97,7 @@ class Runtime:
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
         self._source = Source(self._policies.check)
-        self._http = Http()
+        self._http = Http(self._start_soon)
         self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
             self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
@@ -134,6 +137,7 @@ class Runtime:
                 write,
                 self._source.check_arguments,
                 event_type(),
+                self._secrets,
             )
             self._stack = stack.pop_all()
         return self
@@ -316,7 +320,7 @@ class Runtime:
         return self._launcher.opened()
 
     def _start_soon(self, *work: Any) -> None:
-        """For threads of tools, which outlive their callers and not the runtime."""
+        """For threads of tools and look-ups, which outlive their callers and not the runtime."""
         assert self._tasks is not None
         self._tasks.start_soon(*work)
 

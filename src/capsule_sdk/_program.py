@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 import traceback
 import types
@@ -80,8 +81,9 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=()):
+def _load(path, source, package="", modules=(), environment=None):
     global _module
+    os.environ.update(environment or {})
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)
@@ -106,7 +108,7 @@ def _failure(error, is_loaded):
 def _describe(error):
     if isinstance(error, NotJSON):
         return {"kind": "invalid", "message": str(error)}
-    kind = "memory_exhausted" if isinstance(error, MemoryError) else "task_error"
+    kind = "memory_exhausted" if isinstance(error, MemoryError) else "denied" if _is_refusal(error) else "task_error"
     report = traceback.TracebackException.from_exception(error)
     _drop_own_frames(report)
     return {
@@ -115,6 +117,12 @@ def _describe(error):
         "message": _sayable(str(error)[:MOST_TEXT]),
         "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
+
+
+def _is_refusal(error):
+    """Whether it says that the host refused something; the host knows what it refused."""
+    reason = getattr(error, "reason", None)  # where urllib keeps what went wrong
+    return any(getattr(each, "error_type", None) == "denied" for each in (error, reason))
 
 
 def _sayable(text):

@@ -57,6 +57,7 @@ class Denied(RequestError):
     """The policy does not allow it; the message says which line would."""
 
     __module__ = "capsule.http"
+    error_type = "denied"
 
 
 class TooLarge(Denied):
@@ -96,9 +97,8 @@ class HTTPError(RequestError):
 _FAILURES = {
     "connection": ConnectionFailed,
     "timeout": Timeout,
-    "too_large": TooLarge,
-    "too_many_redirects": TooManyRedirects,
 }
+_REFUSALS = {kind.__name__: kind for kind in (TooLarge, TooManyRedirects)}
 
 
 class Headers(dict):
@@ -291,7 +291,7 @@ def _response(answer, method):
 
 def _error(answer):
     if answer["error_type"] == "denied":
-        return Denied(answer["message"])
+        return _REFUSALS.get(answer["exception"], Denied)(answer["message"])
     if answer["error_type"] == "invalid":
         return ValueError(answer["message"])
     return RequestError(answer["message"])

@@ -35,7 +35,7 @@ class Row:
     name: str
     hostile: str
     result: Any = None
-    error_type: str | None = "task_error"
+    error_type: str | None = "denied"
     message: str = ""
     harmless: str = HARMLESS
     value: Any = "hello"
@@ -64,7 +64,7 @@ ROWS = (
     refused("a redirect to another host", "base + '/redirect/307/other'", 'allowed_hosts=["example.com"]'),
     refused("a redirect to a file", "base + '/redirect/302/file'", "http: or https:"),
     refused("a user that looks like a host", "'http://127.0.0.1@example.com/'", "a user or a password"),
-    refused("a backslash", r"'http://example.com\\@127.0.0.1/'", "backslashes"),
+    refused("a backslash", r"'http://example.com\\@127.0.0.1/'", "backslashes", error_type="task_error"),
     refused("a name that only begins so", "'http://127.0.0.1.example.com/'", 'allowed_hosts=["127.0.0.1.example.com"]'),
     refused(
         "loopback under a star",
@@ -94,11 +94,17 @@ ROWS = (
         policy={"allowed_hosts": ("127.0.0.1:1",)},
         harmless="    return 'hello'",
     ),
-    refused("a header in a header", "base, headers={'X': 'a\\r\\nHost: b'}", "a character that no header can have"),
+    refused(
+        "a header in a header",
+        "base, headers={'X': 'a\\r\\nHost: b'}",
+        "a character that no header can have",
+        error_type="task_error",
+    ),
     Row(
         name="a header in a URL",
         hostile=fetches("base + '/ HTTP/1.1\\r\\nX: y'"),
         message="stand in no URL",
+        error_type="task_error",
         harmless="    return http.get(base + '/', params={'a': 'b\\r\\nc'}).text()",
     ),
     Row(
@@ -108,8 +114,18 @@ ROWS = (
         result=0,
     ),
     Row(name="a method that tunnels", hostile="    http.request('CONNECT', base)", message="HTTP method CONNECT"),
-    Row(name="a payload that is none", hostile=RAW + "    raw(proxy='http://x')", message="proxy"),
-    Row(name="more redirects than allowed", hostile=RAW + "    raw(max_redirects=1000)", message="max_redirects"),
+    Row(
+        name="a payload that is none",
+        hostile=RAW + "    raw(proxy='http://x')",
+        message="proxy",
+        error_type="task_error",
+    ),
+    Row(
+        name="more redirects than allowed",
+        hostile=RAW + "    raw(max_redirects=1000)",
+        message="max_redirects",
+        error_type="task_error",
+    ),
     refused("redirects without end", "base + '/round'", "a larger max_redirects"),
     Row(
         name="more requests than allowed",
@@ -123,6 +139,7 @@ ROWS = (
         name="more requests by way of sub-tasks",
         hostile="    for _ in range(10): other(base)",
         message="Policy(max_requests=3)",
+        error_type="task_error",
         policy={"max_requests": 2},
         harmless=TWICE,
         value=400,
@@ -131,14 +148,15 @@ ROWS = (
         name="a sub-task with rights of its own making",
         hostile=RAW + "    _wire.call('task', {'task': 'other', 'args': [base], 'kwargs': {}, 'allowed_hosts': ['*']})",
         message="allowed_hosts",
+        error_type="task_error",
     ),
     refused("a body without end", "base + '/endless'", "a larger max_response", policy={"max_response": "1MB"}),
     refused("a bomb", "base + '/bomb'", "a larger max_response", policy={"max_response": "1MB"}),
-    refused("a head without end", "base + '/endless-head'", "does not speak HTTP"),
-    refused("bad chunks", "base + '/bad-chunks'", "does not speak HTTP"),
-    refused("no HTTP at all", "base + '/no-http'", "does not speak HTTP"),
-    refused("a server that never answers", "base + '/never', timeout=0.2", "within 0.2 s"),
-    refused("a server that drips", "base + '/drip', timeout=0.2", "within 0.2 s"),
+    refused("a head without end", "base + '/endless-head'", "does not speak HTTP", error_type="task_error"),
+    refused("bad chunks", "base + '/bad-chunks'", "does not speak HTTP", error_type="task_error"),
+    refused("no HTTP at all", "base + '/no-http'", "does not speak HTTP", error_type="task_error"),
+    refused("a server that never answers", "base + '/never', timeout=0.2", "within 0.2 s", error_type="task_error"),
+    refused("a server that drips", "base + '/drip', timeout=0.2", "within 0.2 s", error_type="task_error"),
     Row(
         name="waiting longer than the task may",
         hostile=fetches("base + '/drip'"),
@@ -165,6 +183,18 @@ ROWS = (
         name="a URL that nothing parses",
         hostile="    return http.get('http://[::1' + '/' * 100_000).text()",
         message="url",
+        error_type="task_error",
+    ),
+    Row(
+        name="a refusal by way of the standard library",
+        hostile="    import urllib.request; urllib.request.urlopen('http://example.com/')",
+        message='allowed_hosts=["example.com"]',
+    ),
+    Row(
+        name="a refusal that never was",
+        hostile="    raise http.Denied('a request to a.com is not allowed; nothing would allow it')",
+        message="a.com",
+        error_type="task_error",
     ),
     Row(
         name="a cookie of another task's",

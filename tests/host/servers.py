@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
+import socket
 import socketserver
+import ssl
 import threading
 import time
 import zlib
@@ -22,17 +25,30 @@ class Server(socketserver.ThreadingTCPServer):
 
     allow_reuse_address, daemon_threads, block_on_close, request_queue_size = True, True, False, 1500
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.tls = tls
         self.port = self.server_address[1]
         self.requests: list[str] = []
         self.bodies: list[bytes] = []
         self.connections = 0
         self.released = threading.Event()
         self.redirects: dict[str, str] = {}
+        self.open: set[Any] = set()
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{path}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:  # the handshake comes with the first read, in the thread of the connection
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """End every connection."""
+        for connection in list(self.open):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def heads(self, name: str) -> list[str]:
         """The values of one header in all requests."""
@@ -44,9 +60,9 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """A server while the block runs."""
-    with Server() as server:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """A server while the block runs, with `tls` one that speaks nothing else."""
+    with Server(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -65,8 +81,12 @@ class Handler(socketserver.StreamRequestHandler):
         if self.rfile.peek(1)[:1] == b"\x16":  # the first byte of TLS
             self.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             return
-        while self._one():
-            pass
+        self.server.open.add(self.request)
+        try:
+            while self._one():
+                pass
+        finally:
+            self.server.open.discard(self.request)
 
     def _one(self) -> bool:
         head = b""
@@ -135,6 +155,53 @@ class Handler(socketserver.StreamRequestHandler):
     def do_twice(self) -> bool:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Two: a\r\nX-Two: b\r\n\r\n")
         return True
+
+    # Those that send back what they got, in many ways.
+
+    @property
+    def key(self) -> str:
+        """The value of the header X-Key."""
+        lines = [line.partition(":") for line in self.head_text.split("\r\n")]
+        return next((value.strip() for name, _, value in lines if name.lower() == "x-key"), "")
+
+    def do_key_header(self) -> bool:
+        return self.answer(b"", f"200 {self.key}", X_Key=self.key, Set_Cookie=f"k={self.key}")
+
+    def do_key_chunks(self) -> bool:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for letter in f"<{self.key}>":
+            self.wfile.write(f"1\r\n{letter}\r\n".encode("latin-1"))
+        return bool(self.wfile.write(b"0\r\n\r\n"))
+
+    def do_key_gzip(self) -> bool:
+        return self.answer(gzip.compress(self.key.encode()), Content_Encoding="gzip")
+
+    def do_key_gzip_gzip(self) -> bool:
+        return self.answer(gzip.compress(gzip.compress(self.key.encode())), Content_Encoding="gzip, gzip")
+
+    def do_key_packed(self) -> bool:
+        return self.answer(self.key.encode(), Content_Encoding="x-own")
+
+    def do_key_base64(self) -> bool:
+        return self.answer(base64.b64encode(f"user:{self.key}!".encode()))
+
+    def do_key_hex(self) -> bool:
+        return self.answer(self.key.encode().hex().encode())
+
+    def do_key_json(self) -> bool:
+        return self.answer(json.dumps({"key": self.key}).encode())
+
+    def do_key_backwards(self) -> bool:
+        return self.answer(self.key[::-1].encode())
+
+    def do_key_error(self) -> bool:
+        return self.answer(f"no such key: {self.key}".encode(), "401 Unauthorized")
+
+    def do_key_redirect(self) -> bool:
+        return self.answer(b"", "302 Found", Location=f"{self.server.redirects['key']}?k={self.key}")
+
+    def do_key_redirect_path(self) -> bool:
+        return self.answer(b"", "307 Found", Location=f"{self.server.redirects['key']}{self.key}/there")
 
     # Redirects: /redirect/301/NAME, and NAME is looked up among the server's own.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,53 +17,8 @@ import pytest
 from capsule import Denied, InvalidArguments, Policy
 from capsule._actor.family import Family
 from capsule._actor.requests import Requests
-from capsule._host.http import Http, make_http_capability
-from host.jobs import CONTEXT
 from host.servers import BINARY, Server, serving
-
-
-class Web:
-    """Sends requests as a guest would. `told` is the record; names are looked up in `names`, a list for each turn."""
-
-    def __init__(self, **policy: Any) -> None:
-        self.policy = Policy(**{"allowed_hosts": ["127.0.0.1", "localhost"], **policy})
-        self.requests = Requests(self.policy, Family(self.policy), None)
-        self.names: dict[str, list[str]] = {}
-        self.looked_up: list[str] = []
-        self.http = Http(resolve=self._look_up)
-        self._capability = make_http_capability(self.http, lambda _: self.requests)
-
-    async def _look_up(self, name: str, port: int) -> list[Any]:
-        await anyio.lowlevel.checkpoint()
-        self.looked_up.append(name)
-        found = self.names.get(name)
-        if not found:
-            raise OSError("no such name, says /etc/resolv.conf")
-        text = found.pop(0) if len(found) > 1 else found[0]
-        return [ipaddress.ip_address(part) for part in text.split()]
-
-    async def send(self, payload: Any) -> Any:
-        return await self._capability(CONTEXT, payload)
-
-    async def get(self, url: str, method: str = "GET", **more: Any) -> Any:
-        return await self.send({"method": method, "url": url, **more})
-
-    async def body(self, url: str, **more: Any) -> bytes:
-        answer = await self.get(url, **more)
-        return base64.b64decode(answer["body"])
-
-    async def failed(self, url: str, **more: Any) -> str:
-        answer = await self.get(url, **more)
-        return f"{answer['failed']}: {answer['message']}"
-
-    async def denied(self, url: str, **more: Any) -> str:
-        with pytest.raises(Denied) as caught:
-            await self.get(url, **more)
-        return str(caught.value)
-
-    @property
-    def told(self) -> list[tuple[str, str, int, int]]:
-        return [(one.method, one.url, one.status, one.bytes) for one in self.requests.told]
+from host.web import Web, limited
 
 
 @pytest.fixture
@@ -75,13 +32,6 @@ async def web() -> AsyncIterator[Web]:
     opened = Web()
     yield opened
     await opened.http.aclose()
-
-
-def limited(web: Web, **policy: Any) -> Web:
-    """The same client with another policy."""
-    web.policy = Policy(**{"allowed_hosts": ["127.0.0.1", "localhost"], **policy})
-    web.requests = Requests(web.policy, Family(web.policy), None)
-    return web
 
 
 async def test_a_request(web: Web, server: Server) -> None:
@@ -319,13 +269,53 @@ async def test_the_second_address(web: Web, server: Server) -> None:
 async def test_the_real_look_up(server: Server) -> None:
     """Without a resolver of the test's: the machine's own."""
     web = Web()
-    from capsule._host.http import look_up
-
-    web.http.resolve = look_up
-    assert await web.body(server.url("/", "localhost")) == b"hello"
-    limited(web, allowed_hosts=["*.invalid"])
-    assert await web.failed("http://nowhere.invalid/") == "connection: there is no host nowhere.invalid"
+    web.http.resolve = None
+    async with anyio.create_task_group() as web.group:
+        assert await web.body(server.url("/", "localhost")) == b"hello"
+        limited(web, allowed_hosts=["*.invalid"])
+        assert await web.failed("http://nowhere.invalid/") == "connection: there is no host nowhere.invalid"
     await web.http.aclose()
+
+
+async def test_slow_names(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that gave its look-up up ends at once; a family has four threads at most, and others go on."""
+    began, released, real = [], threading.Event(), socket.getaddrinfo
+
+    def slow(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("slow"):
+            began.append(name)
+            assert released.wait(20)
+        return real("localhost", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    web = Web()
+    limited(web, allowed_hosts=["*.example"])
+    web.http.resolve = None
+    async with anyio.create_task_group() as web.group:
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(partial(web.failed, f"http://slow{number}.example/", timeout=0.2))
+        assert len(web.told) == 12
+        assert len(began) == 4
+        limited(web)  # another family
+        assert await web.body(server.url("/", "localhost")) == b"hello"
+        released.set()
+    assert len(began) == 4
+    await web.http.aclose()
+
+
+async def test_leaving_waits_for_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it leave a thread that holds anything of the runtime's."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (released.wait(20), [])[1])
+    web = limited(Web(), allowed_hosts=["slow.example"])
+    web.http.resolve = None
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as web.group:
+            web.group.start_soon(web.failed, "http://slow.example/")
+            await anyio.wait_all_tasks_blocked()
+            web.group.cancel_scope.cancel()
+    released.set()
 
 
 # Redirects.
@@ -396,7 +386,7 @@ async def test_redirects_that_never_end(web: Web, server: Server) -> None:
     text = await limited(web, max_redirects=3).failed(server.url("/round"))
     assert (
         text
-        == "too_many_redirects: following more than 3 redirects is not allowed; a larger max_redirects would allow it"
+        == "TooManyRedirects: following more than 3 redirects is not allowed; a larger max_redirects would allow it"
     )
     assert len(web.told) == 4
 
@@ -417,9 +407,9 @@ async def test_redirects_that_never_end(web: Web, server: Server) -> None:
         ("/endless-head", "connection"),
         ("/bad-gzip", "connection"),
         ("/many-codings", "connection"),
-        ("/endless", "too_large"),
-        ("/bomb", "too_large"),
-        ("/bomb-bomb", "too_large"),
+        ("/endless", "TooLarge"),
+        ("/bomb", "TooLarge"),
+        ("/bomb-bomb", "TooLarge"),
         ("/never", "timeout"),
         ("/drip", "timeout"),
         ("/drip-head", "timeout"),
@@ -452,7 +442,7 @@ async def test_the_size_of_a_response(web: Web, server: Server) -> None:
     """The cap holds to the byte, and says which line to change; so does that of a message."""
     assert len(await limited(web, max_response=2_000_000).body(server.url("/large"))) == 2_000_000
     text = await limited(web, max_response=1_999_999).failed(server.url("/large"))
-    assert text.startswith("too_large: a response of more than 1.9MB is not allowed; a larger max_response")
+    assert text.startswith("TooLarge: a response of more than 1.9MB is not allowed; a larger max_response")
     assert "a larger max_message" in await limited(web, max_message="1MB").failed(server.url("/large"))
 
 
@@ -501,10 +491,11 @@ async def test_many_at_once(web: Web, server: Server) -> None:
 
 async def test_given_up(web: Web, server: Server) -> None:
     """Cancelling ends a request at once, and it is told of; the share and the client are free again."""
+    limited(web, max_response="200MB", max_message="256MB")
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             for path in ("/never", "/drip", "/endless", "/drip-head") * 10:
-                group.start_soon(web.get, server.url(path))
+                group.start_soon(web.failed, server.url(path))
             while len(server.requests) < 5:
                 await anyio.sleep(0.01)
             group.cancel_scope.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,8 @@ from .call import Call
 from .children import Children
 from .family import Family
 from .grants import Grants
-from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply
+from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply, without_secrets
+from .printout import Printout
 from .requests import Requests
 from .sandbox import OpenSandbox
 from .world import World
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("capsule")
 
 CANCELLED = Failure(error_type="cancelled", message="the task was cancelled")
+MOST_REFUSED, MOST_REFUSAL = 20, 1000
+"""Refusals of one attempt that are remembered, and characters of each."""
 
 
 class Home(Protocol):
@@ -102,8 +106,8 @@ class Delivery:
         self._child_failure: Failure | None = None
         self.cancelled_as = CANCELLED
         """What its outcome says if it is cancelled."""
-        self._stdout: list[str] = []
-        self._stderr: list[str] = []
+        self._printed = Printout(world.secrets, self._pass_on)
+        self._refused: deque[str] = deque(maxlen=MOST_REFUSED)
         self._end: Outcome | None = None
         self._began = time.monotonic()
         self._fuel = self._ram = self.retries = 0
@@ -111,7 +115,8 @@ class Delivery:
     @cached_property
     def requests(self) -> Requests:
         """Its HTTP requests, counted together with those of whoever asked for it. Made when first needed."""
-        return Requests(self.call.policy, self.family, self._caller.requests if self._caller else None)
+        caller = self._caller.requests if self._caller else None
+        return Requests(self.call.policy, self.family, caller, self.world.secrets)
 
     @property
     def context(self) -> CallContext:
@@ -180,11 +185,13 @@ class Delivery:
             self._attempting.cancel()
 
     async def _attempt_once(self) -> Outcome:
-        self._stdout, self._stderr = [], []
+        self._printed = Printout(self.world.secrets, self._pass_on)
+        self._refused.clear()
         try:
             sandbox = await self._home.enter(self)
             self.children.place = sandbox.place
-            request = self.call.request(with_program=not sandbox.is_loaded)
+            environment = self.world.secrets.environment
+            request = self.call.request(with_program=not sandbox.is_loaded, environment=environment)
             ending = await sandbox.call(request, self.call.policy.timeout_seconds, self, is_last=self._home.is_last)
         except NotCreated as failed:
             return self.failed(failed.failure)
@@ -197,8 +204,14 @@ class Delivery:
 
     def print_text(self, stream: str, text: str) -> None:
         """Keep what the guest printed, and pass it on."""
-        (self._stdout if stream == "stdout" else self._stderr).append(text)
+        self._printed.add(stream, text)
+
+    def _pass_on(self, stream: str, text: str) -> None:
         self.world.notify(Printed(number=self.number, task_name=self.call.name, stream=stream, text=text))
+
+    def refuse(self, text: str) -> None:
+        """Remember what the guest was refused: its failure may be that."""
+        self._refused.append(text[:MOST_REFUSAL])
 
     def _outcome(self, ending: Ending, sandbox: OpenSandbox) -> Outcome:
         reply = read_reply(ending.reply)
@@ -206,10 +219,11 @@ class Delivery:
         result: Any = None
         if ending.reply is not None and reply.error is None:
             try:
-                result = self.grants.resolve(reply.ok, ending.reply)
+                result = self.world.secrets.scrub_value(self.grants.resolve(reply.ok, ending.reply))
             except (Denied, RecursionError) as error:
                 reply = refused_reply(f"the result cannot be used: {error}")
-        failure = failure_in(ending, reply)
+        failure = without_secrets(failure_in(ending, reply, self._refused), self.world.secrets)
+        self._printed.end()
         self._fuel += ending.fuel_consumed
         self._ram = max(self._ram, self._ram_used(reply))
         return Outcome(
@@ -217,8 +231,8 @@ class Delivery:
             result=result if failure is None else None,
             error=failure,
             execution=self._execution(),
-            stdout="".join(self._stdout),
-            stderr="".join(self._stderr),
+            stdout=self._printed.text("stdout"),
+            stderr=self._printed.text("stderr"),
             output_truncated=ending.output_truncated,
         )
 

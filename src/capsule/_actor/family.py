@@ -29,6 +29,10 @@ MOST_OPEN_REQUESTS = 20
 """HTTP requests that a family may have open at once; more wait. The host holds a body for each."""
 
 
+MOST_LOOK_UPS = 4
+"""Names that a family may have looked up at once: each takes a thread, which cannot be stopped."""
+
+
 class Family:
     """Counts the live descendants of one message or actor, their memory, and the host calls that are open."""
 
@@ -50,6 +54,11 @@ class Family:
     def open_requests(self) -> anyio.CapacityLimiter:
         """Its share of the HTTP connections."""
         return anyio.CapacityLimiter(MOST_OPEN_REQUESTS)
+
+    @cached_property
+    def look_ups(self) -> anyio.CapacityLimiter:
+        """Its share of the threads that look names up."""
+        return anyio.CapacityLimiter(MOST_LOOK_UPS)
 
     @contextmanager
     def child(self, ram: int) -> Iterator[None]:

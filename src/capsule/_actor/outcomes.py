@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from .._secrets import Secrets
 from .._values import ErrorType, Failure
 from ..abc import Ending
 from .decoding import decode
@@ -23,7 +26,8 @@ RETRIED: frozenset[ErrorType] = frozenset(
 """Failures after which another attempt makes sense. A bad result or a refusal would only come again."""
 
 _FROM_GUEST: tuple[ErrorType, ...] = ("task_error", "memory_exhausted", "invalid")
-"""The kinds that a guest can report of itself. All others are what the host saw."""
+"""The kinds that a guest can report of itself. All others are what the host saw: "denied" too, which it can report of
+what it was refused."""
 
 
 class GuestError(msgspec.Struct):
@@ -61,8 +65,8 @@ def refused_reply(message: str) -> Reply:
     return Reply(error=GuestError(kind="invalid", message=message))
 
 
-def failure_in(ending: Ending, reply: Reply) -> Failure | None:
-    """Why there is no result, or None if there is one."""
+def failure_in(ending: Ending, reply: Reply, refused: Iterable[str] = ()) -> Failure | None:
+    """Why there is no result, or None if there is one. `refused` is what the guest was told when it was refused."""
     if ending.error_type is not None:
         return Failure(error_type=ending.error_type, message=ending.message)
     error = reply.error
@@ -71,6 +75,8 @@ def failure_in(ending: Ending, reply: Reply) -> Failure | None:
     if error is None:
         return Failure(error_type="invalid", message="the sandbox's answer holds neither a result nor an error")
     kind: ErrorType = next((known for known in _FROM_GUEST if known == error.kind), "task_error")
+    if error.kind == "denied" and any(text in error.message for text in refused):
+        kind = "denied"
     silent = "the task wanted more memory than its ram allows" if kind == "memory_exhausted" else ""
     return Failure(
         error_type=kind,
@@ -78,4 +84,16 @@ def failure_in(ending: Ending, reply: Reply) -> Failure | None:
         exception=error.exception and error.exception[:MOST_NAME],
         traceback=error.traceback and error.traceback[-MOST_TEXT:],
         line=error.line,
+    )
+
+
+def without_secrets(failure: Failure | None, secrets: Secrets) -> Failure | None:
+    """A failure with placeholders in the place of values."""
+    if failure is None or not secrets:
+        return failure
+    return replace(
+        failure,
+        message=secrets.scrub(failure.message),
+        exception=failure.exception and secrets.scrub(failure.exception),
+        traceback=failure.traceback and secrets.scrub(failure.traceback),
     )

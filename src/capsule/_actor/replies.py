@@ -42,7 +42,8 @@ def describe(error: Exception, operation: str) -> str:
         return error_reply(error.error_type, str(error), "TaskFailed")
     for kind, error_type in _KINDS:
         if isinstance(error, kind):
-            return error_reply(error_type, str(error), kind.__name__)
+            name = type(error).__name__ if kind is Denied else kind.__name__  # ours alone raise kinds of Denied
+            return error_reply(error_type, str(error), name)
     if isinstance(error, msgspec.MsgspecError):
         return error_reply("invalid", str(error))
     if isinstance(error, RecursionError):  # from a value that a guest nested too deeply

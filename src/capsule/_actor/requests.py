@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from .._secrets import NO_SECRETS, Secrets
 from .._values import HostRequest
 from ..errors import Denied
 from ..policy import Policy
@@ -25,9 +26,10 @@ class _Count:
 class Requests:
     """The requests of one message, all attempts together."""
 
-    def __init__(self, policy: Policy, family: Family, caller: Requests | None) -> None:
-        """`caller` are the requests of the message that asked for this one."""
+    def __init__(self, policy: Policy, family: Family, caller: Requests | None, secrets: Secrets | None = None) -> None:
+        """`caller` are the requests of the message that asked for this one, `secrets` what they may carry."""
         self.policy, self._family = policy, family
+        self.secrets = NO_SECRETS if secrets is None else secrets
         self._count: _Count = caller._count if caller else _Count(policy.max_requests)  # noqa: SLF001 - one of its own
         self._told: list[HostRequest] = []
 
@@ -35,6 +37,11 @@ class Requests:
     def share(self) -> anyio.CapacityLimiter:
         """What bounds the requests that its family has open at once."""
         return self._family.open_requests
+
+    @property
+    def look_ups(self) -> anyio.CapacityLimiter:
+        """What bounds the names that its family has looked up at once."""
+        return self._family.look_ups
 
     def begin(self) -> None:
         """Count one more. Raises Denied beyond `max_requests`."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import anyio
 
 from ..abc import CallContext, Ending, Limits
+from ..errors import Denied
 from ..policy import Policy
 from .admission import Place
 from .family import Family
@@ -34,6 +35,9 @@ class Caller(Protocol):
 
     def print_text(self, stream: str, text: str) -> None:
         """The guest printed `text`."""
+
+    def refuse(self, text: str) -> None:
+        """The guest was told that the policy does not allow something."""
 
 
 class OpenSandbox:
@@ -158,6 +162,8 @@ class OpenSandbox:
             value = await capability(caller.context, caller.grants.read(payload))
             reply = caller.grants.encode({"ok": value})
         except Exception as error:  # noqa: BLE001 - the border: whatever a capability raises becomes a reply
+            if isinstance(error, Denied):
+                caller.refuse(str(error))
             return describe(error, operation)
         if len(reply) > self._max_message:
             return error_reply("invalid", f"the answer is larger than max_message allows ({self._max_message} bytes)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anyio.abc import TaskGroup
 
 from .. import _backend
+from .._secrets import NO_SECRETS, Secrets
 from .._values import Event, TaskSpec
 from ..abc import Capability, Engine
 from .admission import Admission
@@ -39,6 +40,8 @@ class World:
 
     new_event: Callable[[], _backend.Event]
     """What a task waits for, on the event loop of the runtime."""
+    secrets: Secrets = NO_SECRETS
+    """What guests find placeholders of."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Of messages."""

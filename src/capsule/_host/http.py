@@ -5,8 +5,6 @@ It takes a tenth of a second to load, which those who never send a request do no
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from types import ModuleType
@@ -15,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from .._hosts import Address
+from .._secrets import Secrets
 from .._values import HostRequest
 from ..abc import CallContext, Capability
 from ..policy import Policy
+from .look_up import LookUps
 
 if TYPE_CHECKING:
     from .http_client import HttpClient
@@ -32,10 +32,15 @@ class HttpCaller(Protocol):
     """Who makes a request: its policy, and what its family has used."""
 
     policy: Policy
+    secrets: Secrets
 
     @property
     def share(self) -> anyio.CapacityLimiter:
         """Bounds the requests that its family has open at once, and so the bodies that the host holds for it."""
+
+    @property
+    def look_ups(self) -> anyio.CapacityLimiter:
+        """Bounds the names that its family has looked up at once."""
 
     def begin(self) -> None:
         """Count one request. Raises Denied beyond `max_requests`."""
@@ -47,11 +52,26 @@ class HttpCaller(Protocol):
 class Http:
     """The outside of HTTP for one runtime: how names are looked up, and one pooled client, made when first used."""
 
-    def __init__(self, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
-        """`ssl_context` replaces the machine's own certificates, for tests."""
-        self.resolve = resolve or look_up
+    def __init__(
+        self,
+        start_soon: Callable[..., None],
+        *,
+        resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`start_soon` is of a task group that outlives every caller: it owns the look-ups. For tests, `resolve`
+        stands for the machine's own, and `ssl_context` for its certificates.
+        """
+        self._look_ups = LookUps(start_soon)
+        self.resolve = resolve
         self.ssl_context = ssl_context
         self.client: HttpClient | None = None
+
+    async def addresses(self, name: str, port: int, share: anyio.CapacityLimiter) -> list[Address]:
+        """The addresses of a name. `share` bounds the look-ups of one family. Raises OSError and UnicodeError."""
+        if self.resolve is not None:
+            return await self.resolve(name, port)
+        return await self._look_ups.find(name, port, share)
 
     async def aclose(self) -> None:
         """Close the client, if there is one."""
@@ -81,9 +101,3 @@ def _load() -> ModuleType:
     from . import http_exchange
 
     return http_exchange
-
-
-async def look_up(name: str, port: int) -> list[Address]:
-    """The addresses of a name as the machine knows them, each once, the preferred one first. Raises OSError."""
-    found = await anyio.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return [ipaddress.ip_address(text) for text in dict.fromkeys(place[0] for *_, place in found)]

@@ -4,15 +4,17 @@ A connection in the pool belongs to a scheme, a name, a port and the address tha
 rides on a connection that was made for another name (its certificate was not checked for this one) or to an address
 that its own policy was not asked about.
 
-Of httpx2 it is the requests, the responses and the pool below them, without its AsyncClient: that one follows
+Of httpx2 it is the requests, the responses and the connections below them, without its AsyncClient: that one follows
 redirects, keeps cookies, reads the environment, adds headers and logs each URL, and none of it is wanted here.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -21,15 +23,13 @@ import httpcore2
 import httpx2
 
 from .._hosts import Address
-from .http_network import ToAddress
+from .http_pool import Pool
 
 __all__ = ["HttpClient", "Outgoing"]
 
 MOST_CONNECTIONS = 500
 """Open at once in a runtime; requests beyond them wait for their turn."""
 
-_MOST_IDLE = 50
-_IDLE_SECONDS = 15.0
 _CONNECT_SECONDS = 10.0
 _TIMEOUTS = {"connect": _CONNECT_SECONDS}
 """The rest of a request's time is its caller's to bound, as a whole and not for each read."""
@@ -50,18 +50,27 @@ class Outgoing:
         return httpx2.Request(self.method, self.url, headers=headers, content=self.body)
 
 
+_is_ours: ContextVar[bool] = ContextVar("_is_ours", default=False)
+"""Whether a request of a guest is under way in this task."""
+
+
+class _NotOurs(logging.Filter):
+    """httpcore2 logs the headers of each response at debug level, and values of secrets may come back in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _is_ours.get()
+
+
+for _name in ("httpcore2.connection", "httpcore2.http11"):
+    logging.getLogger(_name).addFilter(_NotOurs())
+
+
 class HttpClient:
     """Sends single requests, each over a connection of its own or one that is free again. `aclose` ends them all."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._turns = anyio.CapacityLimiter(MOST_CONNECTIONS)
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=ssl_context or httpx2.create_ssl_context(trust_env=False),
-            max_connections=None,  # turns are taken instead, whatever the origin
-            max_keepalive_connections=_MOST_IDLE,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=ToAddress(),
-        )
+        self._pool = Pool(ssl_context or httpx2.create_ssl_context(trust_env=False))
 
     @asynccontextmanager
     async def send(self, outgoing: Outgoing, addresses: Sequence[Address]) -> AsyncIterator[httpx2.Response]:
@@ -70,12 +79,16 @@ class HttpClient:
         Raises httpx2.HTTPError. Redirects are answers like any other.
         """
         async with self._turns:
-            response = await self._first(outgoing, addresses)
+            quiet = _is_ours.set(True)
             try:
-                yield response
+                response = await self._first(outgoing, addresses)
+                try:
+                    yield response
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await response.aclose()
             finally:
-                with anyio.CancelScope(shield=True):
-                    await response.aclose()
+                _is_ours.reset(quiet)
 
     async def _first(self, outgoing: Outgoing, addresses: Sequence[Address]) -> httpx2.Response:
         for address in addresses[:-1]:
@@ -99,25 +112,32 @@ class HttpClient:
             content=request.stream,
             extensions={"timeout": _TIMEOUTS, "sni_hostname": name},
         )
-        with _Translated():
-            answer = await self._pool.handle_async_request(inner)
+        origin = inner.url.origin
+        connection = await self._pool.take(origin)
+        try:
+            with _Translated():
+                answer = await connection.handle_async_request(inner)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._pool.give_back(origin, connection)
+            raise
         return httpx2.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer),
+            stream=_Body(answer, lambda: self._pool.give_back(origin, connection)),
             extensions={"reason_phrase": answer.extensions.get("reason_phrase", b"")},
             request=request,
         )
 
     async def aclose(self) -> None:
-        """Close every connection. Does not wait for the other side."""
-        with anyio.CancelScope(shield=True):
-            await self._pool.aclose()
+        """Close every connection that is idle, and the others when their requests end. Waits for no other side."""
+        await self._pool.aclose()
 
 
 class _Body(httpx2.AsyncByteStream):
-    def __init__(self, answer: httpcore2.Response) -> None:
-        self._answer = answer
+    def __init__(self, answer: httpcore2.Response, give_back: Callable[[], Awaitable[None]]) -> None:
+        self._answer, self._give_back = answer, give_back
+        self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _Translated():
@@ -126,7 +146,12 @@ class _Body(httpx2.AsyncByteStream):
                     yield piece
 
     async def aclose(self) -> None:
-        await self._answer.aclose()
+        if not self._is_closed:
+            self._is_closed = True
+            try:
+                await self._answer.aclose()
+            finally:
+                await self._give_back()
 
 
 _KINDS: tuple[tuple[type[Exception], type[httpx2.HTTPError]], ...] = (

@@ -24,11 +24,20 @@ from .http import Http, HttpCaller
 from .http_client import HttpClient, Outgoing
 from .http_network import NO_TLS
 from .http_request import Asked, Hop, check_request, hop_after
+from .http_secrets import Carried, carried_by
 
 __all__ = ["serve"]
 
 MOST_ADDRESSES = 4
 """Of the addresses that a name has, so many are tried."""
+
+
+class TooLarge(Denied):
+    """A response is larger than the policy allows."""
+
+
+class TooManyRedirects(Denied):
+    """The redirects do not end within what the policy allows."""
 
 
 class Failed(Exception):
@@ -66,57 +75,93 @@ class _Exchange:
         most = self._caller.policy.max_redirects
         for followed in range(most + 1):
             self._check_host(hop)
+            carried = carried_by(hop, self._caller.secrets)
+            carried.check_host()
             self._caller.begin()
-            answer, location = await self._send(hop)
-            if location is None or not self._asked.follow:
+            answer = await self._send(hop, carried)
+            location = _location(answer) if self._asked.follow else None
+            if location is None:
                 return answer
             if followed < most:
                 hop = hop_after(hop, answer["status"], location)
-        raise Failed(
-            "too_many_redirects", str(Denied(f"following more than {most} redirects", "a larger max_redirects"))
-        )
+        raise TooManyRedirects(f"following more than {most} redirects", "a larger max_redirects")
 
     def _check_host(self, hop: Hop) -> None:
         if not self._allowed.allows_host(hop.host, hop.port):
             raise Denied(f"a request to {host_text(hop.host, hop.explicit_port)}", _allow_line(hop))
 
-    async def _send(self, hop: Hop) -> tuple[dict[str, Any], str | None]:
-        began, status, size = time.monotonic(), 0, 0
+    async def _send(self, hop: Hop, carried: Carried) -> dict[str, Any]:
+        began, status, body = time.monotonic(), 0, bytearray()
         try:
             addresses = await self._addresses(hop)
-            outgoing = Outgoing(hop.method, hop.url, hop.headers, hop.body)
-            async with self._client.send(outgoing, addresses) as response:
+            carried.check_addresses(addresses)
+            filled = carried.filled(self._caller.policy.max_message_bytes)
+            async with self._client.send(Outgoing(hop.method, *filled), addresses) as response:
                 status = response.status_code
-                body = bytearray()
-                async with aclosing(response.aiter_bytes() if self._asked.decode else response.aiter_raw()) as pieces:
-                    async for piece in pieces:
-                        body += piece
-                        size = len(body)
-                        self._check_size(max(size, response.num_bytes_downloaded))
-                        await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
+                await self._read(response, body)
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise _failure(error, hop) from None
         finally:
             took = round((time.monotonic() - began) * 1000, 3)
-            told = HostRequest(method=hop.method, url=hop.told, status=status, bytes=size, duration_ms=took)
+            url = self._caller.secrets.scrub(hop.told)
+            told = HostRequest(method=hop.method, url=url, status=status, bytes=len(body), duration_ms=took)
             self._caller.tell(told)
-        return _answer(response, bytes(body), hop, is_decoded=self._asked.decode), _location(response)
+        return self._answer(response, bytes(body), hop)
+
+    async def _read(self, response: httpx2.Response, body: bytearray) -> None:
+        """Read the body into `body`, without values of secrets. Raises TooLarge."""
+        self._check_packing(response)
+        scrubber = self._caller.secrets.scrubber()
+        pieces = response.aiter_bytes() if self._is_decoded else response.aiter_raw()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                body += scrubber.feed(piece)
+                self._check_size(max(len(body), response.num_bytes_downloaded))
+                await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
+        body += scrubber.rest()
+        self._check_size(len(body))
+
+    @property
+    def _is_decoded(self) -> bool:
+        """Whether a packed body is opened here. Where there are secrets it is: nobody finds a value in it otherwise."""
+        return self._asked.decode or bool(self._caller.secrets)
+
+    def _check_packing(self, response: httpx2.Response) -> None:
+        words = {word.strip().lower() for word in response.headers.get("content-encoding", "").split(",")}
+        if self._caller.secrets and not words <= _PACKINGS:
+            raise Failed("connection", f"{response.request.url.host} packs the body in a way that the host cannot open")
+
+    def _answer(self, response: httpx2.Response, body: bytes, hop: Hop) -> dict[str, Any]:
+        gone = _FRAMING
+        if self._is_decoded and "content-encoding" in response.headers:
+            gone = _FRAMING | {"content-encoding", "content-length"}
+        secrets = self._caller.secrets
+        headers = [
+            (secrets.scrub_bytes(name).decode("latin-1"), secrets.scrub_bytes(value).decode("latin-1"))
+            for name, value in response.headers.raw
+            if name.decode("latin-1").lower() not in gone
+        ]
+        return {
+            "status": response.status_code,
+            "reason": secrets.scrub(response.reason_phrase),
+            "url": secrets.scrub(str(hop.url)),
+            "headers": headers,
+            "body": base64.b64encode(body).decode("ascii"),
+        }
 
     def _check_size(self, size: int) -> None:
         policy = self._caller.policy
         if size > policy.max_response_bytes:
             most = format_size(policy.max_response_bytes)
-            raise Failed("too_large", str(Denied(f"a response of more than {most}", "a larger max_response")))
+            raise TooLarge(f"a response of more than {most}", "a larger max_response")
         if size * 4 // 3 > policy.max_message_bytes:  # it crosses as base64
             most = format_size(policy.max_message_bytes)
-            raise Failed(
-                "too_large", str(Denied(f"a response that takes more than {most} as a message", "a larger max_message"))
-            )
+            raise TooLarge(f"a response that takes more than {most} as a message", "a larger max_message")
 
     async def _addresses(self, hop: Hop) -> list[Address]:
         literal = normal_address(hop.host)
         try:
-            found = [literal] if literal is not None else await self._http.resolve(hop.host, hop.port)
+            found = [literal] if literal is not None else await self._look_up(hop)
         except (OSError, UnicodeError):
             raise Failed("connection", f"there is no host {hop.host}") from None
         for address in found:
@@ -125,6 +170,9 @@ class _Exchange:
         if not found:
             raise Failed("connection", f"there is no host {hop.host}")
         return found[:MOST_ADDRESSES]
+
+    async def _look_up(self, hop: Hop) -> list[Address]:
+        return await self._http.addresses(hop.host, hop.port, self._caller.look_ups)
 
 
 def _refuse_address(hop: Hop, address: Address, *, is_literal: bool) -> None:
@@ -142,32 +190,17 @@ def _allow_line(hop: Hop) -> str:
     return f'allowed_hosts=["{host_text(hop.host, hop.explicit_port)}"]'
 
 
-def _location(response: httpx2.Response) -> str | None:
-    """Where a redirect leads; None for any other response."""
-    is_redirect = response.status_code in {301, 302, 303, 307, 308}
-    return response.headers.get("location") if is_redirect else None
+def _location(answer: dict[str, Any]) -> str | None:
+    """Where a redirect leads, without values of secrets; None for any other response."""
+    is_redirect = answer["status"] in {301, 302, 303, 307, 308}
+    return next((value for name, value in answer["headers"] if is_redirect and name.lower() == "location"), None)
 
 
 _FRAMING = {"connection", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"}
 """Headers about the connection to the server, which is not the guest's."""
 
-
-def _answer(response: httpx2.Response, body: bytes, hop: Hop, *, is_decoded: bool) -> dict[str, Any]:
-    gone = _FRAMING
-    if is_decoded and "content-encoding" in response.headers:
-        gone = _FRAMING | {"content-encoding", "content-length"}
-    headers = [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in response.headers.raw
-        if name.decode("latin-1").lower() not in gone
-    ]
-    return {
-        "status": response.status_code,
-        "reason": response.reason_phrase,
-        "url": str(hop.url),
-        "headers": headers,
-        "body": base64.b64encode(body).decode("ascii"),
-    }
+_PACKINGS = {"", "identity", "gzip", "deflate"}
+"""What the host can open, whatever is installed beside it."""
 
 
 def _failure(error: Exception, hop: Hop) -> Failed:

@@ -13,14 +13,16 @@ import msgspec
 from .._hosts import host_text, normal_host
 from ..errors import Denied, InvalidArguments
 
-__all__ = ["Asked", "Hop", "check_request", "checked_url", "hop_after"]
+__all__ = ["MOST_HEADER_TEXT", "MOST_URL", "VALUE", "Asked", "Hop", "check_request", "checked_url", "hop_after"]
 
 MOST_URL = 16_000
 MOST_HEADERS = 200
 MOST_HEADER_TEXT = 64_000
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What a header's value is made of."""
+
 _AUTHORITY = re.compile(r"//|[/?#]")
 _PORTS = {"http": 80, "https": 443}
 _OURS = {
@@ -136,7 +138,7 @@ def _checked_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], .
         raise InvalidArguments(f"headers: more than {MOST_HEADERS} of them, or {MOST_HEADER_TEXT:,} characters")
     kept = []
     for name, value in headers:
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not _TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
             raise InvalidArguments(f"headers: {name[:100]!r} or its value has a character that no header can have")
         if name.lower() not in _OURS:
             kept.append((name, value.strip(" \t")))

@@ -1,0 +1,93 @@
+"""Connections that are open and free, by where they lead. Taking one costs the same however many there are.
+
+httpcore2 has a pool, which looks at every connection for every request: with five hundred open that was most of what
+a request cost. The connections are its own.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import TypeAlias
+
+import anyio
+import httpcore2
+
+from .http_network import ToAddress
+
+__all__ = ["Pool"]
+
+Connection: TypeAlias = httpcore2.AsyncHTTPConnection
+
+Place: TypeAlias = tuple[bytes, bytes, int]
+"""Scheme, host and port of an origin."""
+
+_MOST_IDLE = 50
+_IDLE_SECONDS = 15.0
+
+
+class Pool:
+    """Owns connections that nobody uses; those in use are with whoever took them. `aclose` ends the idle ones."""
+
+    def __init__(self, ssl_context: ssl.SSLContext) -> None:
+        self._ssl_context, self._network = ssl_context, ToAddress()
+        self._idle: dict[Place, list[Connection]] = {}
+        self._oldest_first: dict[Connection, tuple[Place, float]] = {}  # where, and since when
+        self._is_open = True
+
+    async def take(self, origin: httpcore2.Origin) -> Connection:
+        """A connection to `origin` that nobody else has: the one used last, or a new one, which connects when used."""
+        await self._close_expired()
+        place = _place_of(origin)
+        while free := self._idle.get(place):
+            connection = free[-1]
+            self._forget(connection)
+            if not connection.has_expired():
+                return connection
+            await _close(connection)
+        return httpcore2.AsyncHTTPConnection(
+            origin, self._ssl_context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
+        )
+
+    async def give_back(self, origin: httpcore2.Origin, connection: Connection) -> None:
+        """It is used no more: kept if another request can use it, and else closed."""
+        if not self._is_open or not connection.is_idle() or connection.is_closed():
+            await _close(connection)
+            return
+        place = _place_of(origin)
+        self._idle.setdefault(place, []).append(connection)
+        self._oldest_first[connection] = place, time.monotonic()
+        if len(self._oldest_first) > _MOST_IDLE:
+            await self._close_oldest()
+
+    async def aclose(self) -> None:
+        """Close what is idle, and from now on whatever is given back."""
+        self._is_open = False
+        while self._oldest_first:
+            await self._close_oldest()
+
+    async def _close_expired(self) -> None:
+        # By the clock alone: `has_expired` asks the system, which is for the one connection that is to be used.
+        latest = time.monotonic() - _IDLE_SECONDS
+        while self._oldest_first and next(iter(self._oldest_first.values()))[1] < latest:
+            await self._close_oldest()
+
+    async def _close_oldest(self) -> None:
+        connection = next(iter(self._oldest_first))
+        self._forget(connection)
+        await _close(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        place, _ = self._oldest_first.pop(connection)
+        self._idle[place].remove(connection)
+        if not self._idle[place]:
+            del self._idle[place]
+
+
+def _place_of(origin: httpcore2.Origin) -> Place:
+    return origin.scheme, origin.host, origin.port
+
+
+async def _close(connection: Connection) -> None:
+    with anyio.CancelScope(shield=True):
+        await connection.aclose()

@@ -1,0 +1,106 @@
+"""Values are found in whatever form they come back, wherever a stream is cut; and nothing else is touched."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsule._scrubbing import Scrubber, Table, TextScrubber
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=8, max_size=60)
+AROUND = st.text(st.characters(codec="utf-8"), max_size=20)
+WORD = "[the word]"
+
+
+def base64_at(value: str, before: str) -> str:
+    """Base64 of a longer text; whole bytes of the value are looked for in what is left of it."""
+    return base64.b64encode((before + value + "!").encode()).decode()
+
+
+FORMS = {
+    "plain": lambda value: value,
+    "quoted": lambda value: quote(value, safe=""),
+    "quoted in a form": quote_plus,
+    "quoted in a path": quote,
+    "json": lambda value: json.dumps(value)[1:-1],
+    "json in utf-8": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    "json with slashes": lambda value: json.dumps(value)[1:-1].replace("/", "\\/"),
+    "html": html.escape,
+    "hex": lambda value: value.encode().hex(),
+    "base64": lambda value: base64.b64encode(value.encode()).decode().rstrip("="),
+    "base64 for URLs": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(value=VALUES, before=AROUND, after=AROUND, cuts=st.lists(st.integers(0, 200), max_size=5))
+def test_every_form_in_every_cut(form: str, value: str, before: str, after: str, cuts: list[int]) -> None:
+    """However the bytes are split, the value is gone, and the word is there instead."""
+    found = FORMS[form](value)
+    data = (before + found + after).encode()
+    scrubber = Scrubber(Table({value: WORD}))
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    pieces = [scrubber.feed(data[a:b]) for a, b in itertools.pairwise(places)]
+    answer = b"".join([*pieces, scrubber.rest()])
+    assert found[:-1].encode() not in answer.replace(WORD.encode(), b" ")
+    assert found.encode() not in answer
+    assert WORD.encode() in answer
+    assert scrubber.has_found
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
+@given(value=VALUES)
+def test_base64_of_a_longer_text(before: str, value: str) -> None:
+    """As in Basic authentication: what is left does not decode to the value."""
+    left = Table({value: WORD}).replace(base64_at(value, before).encode())
+    assert WORD.encode() in left
+    for count in range(1, 5):
+        letters = left.replace(WORD.encode(), b"A" * count).rstrip(b"=")
+        if len(letters) % 4 != 1:
+            assert value.encode()[1:-1] not in base64.b64decode(letters + b"=" * (-len(letters) % 4))
+
+
+@given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5))
+def test_what_holds_no_value_passes_unchanged(data: bytes, cuts: list[int]) -> None:
+    """All of it comes, in order, and at the latest at the end."""
+    scrubber = Scrubber(Table({"secret-value-of-the-test": WORD}))
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    pieces = [scrubber.feed(data[a:b]) for a, b in itertools.pairwise(places)]
+    assert b"".join([*pieces, scrubber.rest()]) == data
+    assert not scrubber.has_found
+
+
+@given(value=VALUES, before=AROUND, after=AROUND, cut=st.integers(0, 100))
+def test_text_in_pieces(value: str, before: str, after: str, cut: int) -> None:
+    """The same for text, whose characters are never cut."""
+    scrubber, text = TextScrubber(Table({value: WORD})), before + value + after
+    answer = scrubber.feed(text[:cut]) + scrubber.feed(text[cut:]) + scrubber.rest()
+    assert value not in answer
+    assert WORD in answer
+
+
+def test_only_what_may_be_a_value_is_held_back() -> None:
+    """A line goes on at once, so that whoever watches sees it."""
+    scrubber = TextScrubber(Table({"secret-value": WORD}))
+    assert scrubber.feed("a line\n") == "a line\n"
+    assert scrubber.feed("password: secret-") == "password: "
+    assert scrubber.feed("s are kept\n") == "secret-s are kept\n"
+    assert scrubber.feed("secret-value\n") == f"{WORD}\n"
+
+
+def test_one_value_within_another() -> None:
+    """The longer one is replaced as a whole."""
+    table = Table({"password": "[a]", "password-two": "[b]"})
+    assert table.replace(b"password-two password") == b"[b] [a]"
+    scrubber = Scrubber(table)
+    answer = scrubber.feed(b"password-t") + scrubber.feed(b"wo password") + scrubber.rest()
+    assert answer == b"[b] [a]"
+    overlapping = Scrubber(Table({"X-abcdefg": "[a]", "abcdefghi": "[b]"}))
+    assert overlapping.feed(b"X-abcdefg") + overlapping.feed(b"!") == b"[a]!"
