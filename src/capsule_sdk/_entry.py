@@ -26,7 +26,19 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _http_client, _loop, _missing, _program, _reserve, _session, _settle, _stdlib, _streams, _wire
+from . import (
+    _http_client,
+    _loop,
+    _missing,
+    _program,
+    _reserve,
+    _session,
+    _settle,
+    _stdlib,
+    _streams,
+    _urllib3,
+    _wire,
+)
 
 WARM_UP = """
 from capsule import actor, task
@@ -68,6 +80,7 @@ def _prepare():
     sys.modules["capsule"] = capsule_sdk
     sys.modules["capsule.http"] = capsule_sdk.http
     _http_client.install()
+    _urllib3.install()
     import urllib.request  # noqa: F401 - it looks for HTTPS when it is imported, and stands ready in the snapshot
 
     sys.setrecursionlimit(1000)

@@ -10,6 +10,8 @@ import importlib.machinery
 import sys
 import types
 
+from . import _urllib3
+
 
 class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds and loads the modules of one program."""
@@ -27,7 +29,7 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         for module in modules:
             self._add(module, main, source)
         if self.modules and self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
+            sys.meta_path.insert(sys.meta_path.index(_urllib3.finder) + 1, self)
 
     def _add(self, module, main, source):
         name = module["name"]
