@@ -39,9 +39,9 @@ PRINTS = {
         "answers_too_much  invalid",
         "the result is too large: a text of 100021 bytes; max_message allows 65536",
         "calls_too_deeply  task_error",
-        "calling a task 4 levels deep is not allowed; Policy(max_depth=4) would allow it (denied) (task_error) "
+        "calling a task 4 levels deep is not allowed; Policy(max_depth=4) would allow it (denied) (denied) "
         "(task_error) (task_error)",
-        "calls_too_many    task_error",
+        "calls_too_many    denied",
         "more than 10 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it (denied)",
         "asks_too_often    task_error",
         "more than 5 HTTP requests for one message and its sub-tasks is not allowed; Policy(max_requests=6) would allow it",

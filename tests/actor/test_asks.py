@@ -73,6 +73,22 @@ async def test_those_who_come_meanwhile_wait_their_turn(stage, guests: Guests) -
     play.assert_nothing_is_left()
 
 
+async def test_a_task_that_was_asked_again_keeps_its_place(stage, guests: Guests) -> None:
+    """It is not among those whose work is done, though its own task had counted it there."""
+    play = stage(guests.scripts, max_sandboxes=2)
+    async with play.runtime:
+        asked = await play.runtime.spawn(play["work"], "add", 1)
+        await asked.result()
+        await until_idle(asked)
+        assert await asked("add", 2) == 2
+        spent = await play.runtime.spawn(play["work"], "add", 3)
+        await spent.result()
+        with anyio.fail_after(5):
+            assert await (await play.runtime.spawn(play["work"], "add", 4)).result() == 1
+        assert (asked.state, spent.state) == ("idle", "stopped")
+    play.assert_nothing_is_left()
+
+
 @pytest.mark.parametrize("behind", [0, 2])
 async def test_the_asker_is_cancelled(stage, guests: Guests, behind: int) -> None:
     """It costs the sandbox and no restart; what waits behind it is handled in a fresh one."""

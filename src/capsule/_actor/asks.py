@@ -84,6 +84,7 @@ class Asks:
     async def _work_on(self, letter: Letter) -> Outcome:
         actor = self._actor
         letter.is_taken = True
+        actor.world.registry.mark_spent(actor, is_spent=False)  # asked again, it keeps its place
         assert letter.call is not None
         self._at_work = letter, actor.world.new_event()
         try:
