@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .errors import Denied as Denied
     from .errors import ForeignRef as ForeignRef
     from .errors import InvalidArguments as InvalidArguments
+    from .errors import InvalidPackages as InvalidPackages
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
     from .errors import InvalidTool as InvalidTool
@@ -86,8 +87,8 @@ _HOMES = {
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
-        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidTool", "MailboxFull", "NameTaken"),
-        *("RuntimeClosed", "SetupError", "TaskFailed", "ToolError", "UnknownMethod", "UsageError"),
+        *("InvalidArguments", "InvalidPackages", "InvalidPolicy", "InvalidProgram", "InvalidTool", "MailboxFull"),
+        *("NameTaken", "RuntimeClosed", "SetupError", "TaskFailed", "ToolError", "UnknownMethod", "UsageError"),
     ),
     "policy": ("Policy",),
 }

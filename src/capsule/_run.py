@@ -19,17 +19,19 @@ async def run(
     args: Sequence[Any] = (),
     kwargs: dict[str, Any] | None = None,
     *,
+    packages: Sequence[str] = (),
     policy: Policy | None = None,
     ceiling: Policy | None = None,
 ) -> dict[str, Any]:
     """Run a file once, in a runtime of its own, and answer with the envelope that capsule-run's users know.
 
-    `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task. A
-    wrong call is an envelope too, with `error_type` "invalid". Raises SetupError if the guest cannot be built.
+    `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task.
+    `packages` are packages in pure Python that it can import, beside those that the file declares. A wrong call is an
+    envelope too, with `error_type` "invalid". Raises SetupError if the guest cannot be built.
     """
     name = os.fspath(file)
     try:
-        async with Runtime(policy=policy, ceiling=ceiling) as runtime:
+        async with Runtime(packages=packages, policy=policy, ceiling=ceiling) as runtime:
             ref = await runtime.spawn(name, *args, **(kwargs or {}))
             return (await ref.outcome()).envelope()
     except UsageError as error:

@@ -32,7 +32,8 @@ from ._host.tools import Tool, Tools
 from ._items import each
 from ._launcher import Launcher
 from ._policies import Policies
-from ._setup import Progress, ensure_guest
+from ._provision import Provision
+from ._setup import Progress, ensure_guest, say
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import Evaluation, Event, Outcome
@@ -59,20 +60,25 @@ Toolbox = Sequence[Tool | Callable[..., Any]]
 class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
-    `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
+    `tools` are functions of the application that every guest may call by name. `packages` are packages in pure Python
+    that every guest can import, as pip would be asked for them ("toolz>=1"); `script_packages=False` refuses files
+    that declare packages of their own. `policy` is what a task gets that
     declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
     are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every
     message and actor on the event loop, printed text included. `progress` hears about work that takes long, such as
     building the guest the first time (default: a line on stderr). `engine` replaces the real engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
-    Raises SetupError from `async with` if the guest cannot be built on this machine.
+    Raises InvalidPackages for packages that no sandbox can have, and SetupError from `async with` if the guest cannot
+    be built on this machine.
     """
 
     def __init__(
         self,
         *,
         tools: Toolbox = (),
+        packages: Sequence[str] = (),
+        script_packages: bool = True,
         policy: Policy | None = None,
         ceiling: Policy | None = None,
         max_sandboxes: int = 1000,
@@ -90,11 +96,16 @@ class Runtime:
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
+        self._provision = Provision(packages, takes_declared=script_packages)
         self._source = Source()
         self._http = Http()
         self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
-            self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
+            self._launcher.call_from_guest,
+            self._launcher.spawn_from_guest,
+            self._start_soon,
+            self._http,
+            self._provision.set_of,
         )
         self._is_entered = False
 
@@ -131,6 +142,8 @@ class Runtime:
                 write,
                 self._source.check_arguments,
             )
+            stack.callback(self._provision.close)
+            await self._prepare_packages()
             self._stack = stack.pop_all()
         return self
 
@@ -149,6 +162,16 @@ class Runtime:
             for stream in self._streams:
                 stream.close()
 
+    async def _prepare_packages(self) -> None:
+        """Those that every program gets, before any runs, for slicing has to know them."""
+        self._provision.use(self._launcher.compiled, self._progress or say)
+        try:
+            self._bare = await self._provision.prepare(SessionSubject.program)
+        except BaseException:
+            self._launcher.world = None
+            raise
+        self._source.packages = self._provision.extra_names
+
     async def _make_engine(self) -> Engine:
         from ._engine.engine import WasmEngine
 
@@ -166,6 +189,7 @@ class Runtime:
         self._opened()
         program, spec = self._source.resolve_task(task)
         check_own_words(spec, {"tools": tools})
+        program = await self._provision.prepare(program)
         granted = self._tools.merged(Tools.of(tools))
         return (await self._launcher.delivery(program, spec, args, kwargs, tools=granted).run()).unwrap()
 
@@ -188,6 +212,7 @@ class Runtime:
         self._opened()
         program, spec = self._source.resolve(what)
         check_own_words(spec, {"name": name, "tools": tools})
+        program = await self._provision.prepare(program)
         granted = self._tools.merged(Tools.of(tools))
         subject = self._launcher.subject(program, spec)
         actor = self._launcher.actor(subject, args, kwargs, name=name, tools=granted)
@@ -211,7 +236,7 @@ class Runtime:
         """
         world = self._opened()
         check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
@@ -224,7 +249,7 @@ class Runtime:
         """
         world = self._opened()
         check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -261,7 +286,8 @@ class Runtime:
 
         Works on a runtime that is not open; whether the guest fits into the task's memory is only known by an open one.
         """
-        _, spec = self._source.resolve_task(task)
+        program, spec = self._source.resolve_task(task)
+        self._provision.check(program)
         self._source.check_arguments(spec, args, kwargs)
         check_size(write_without_refs(args, kwargs), self._policies.cut(spec.settings))
 
@@ -287,6 +313,7 @@ class Runtime:
             async with aclosing(each(items)) as taken:
                 async for item in taken:
                     program, spec = self._source.resolve_task(task)
+                    program = await self._provision.prepare(program)
                     subject = self._launcher.subject(program, spec)
                     at_work.append(self._launcher.actor(subject, (item,), {}, is_lasting=False, tools=granted).ref())
                     if len(at_work) >= limit:

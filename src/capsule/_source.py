@@ -6,7 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._packages.script import requirements_in
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Program, TaskSpec
 from .errors import InvalidArguments, InvalidProgram, UsageError
@@ -18,6 +21,8 @@ class Source:
     """
 
     def __init__(self) -> None:
+        self.packages: frozenset[str] = frozenset()
+        """What every program can import beside the standard library, by top-level name."""
         self._slices: dict[Task[..., Any] | ActorClass, tuple[Program, TaskSpec | ActorSpec]] = {}
 
     def resolve(
@@ -29,11 +34,11 @@ class Source:
         """
         if isinstance(what, (Task, ActorClass)):
             if what not in self._slices:
-                self._slices[what] = _slice(what)
+                self._slices[what] = _slice(what, self.packages)
             return self._slices[what]
         if isinstance(what, (str, os.PathLike)):
             path, name = split_name(os.fspath(what))
-            program = read_program(path)
+            program = _read(path)
             return program, choose(program, name)
         raise UsageError(
             f"{what!r} cannot run in a sandbox: give a function marked with @task, a class marked with @actor, or a "
@@ -44,7 +49,7 @@ class Source:
         """The same for what runs once, which an actor cannot."""
         if isinstance(task, (str, os.PathLike)):
             path, name = split_name(os.fspath(task))
-            program = read_program(path)
+            program = _read(path)
             return program, choose_task(program, name)
         program, spec = self.resolve(task)
         if isinstance(spec, ActorSpec):
@@ -56,14 +61,19 @@ class Source:
         check_arguments(spec, args, kwargs)
 
 
-def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | ActorSpec]:
+def _read(path: str) -> Program:
+    program = read_program(path)
+    return replace(program, requirements=requirements_in(program.source, program.path))
+
+
+def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple[Program, TaskSpec | ActorSpec]:
     from ._guest.slicing import slice_of  # a run of a file never needs it
 
     if isinstance(what, Task):
-        program, own = slice_of(what.function), what.function.__name__
+        program, own = slice_of(what.function, packages), what.function.__name__
         spec: TaskSpec | ActorSpec | None = next((spec for spec in program.tasks if spec.function == own), None)
     else:
-        program, own = slice_of(what.cls), what.cls.__name__
+        program, own = slice_of(what.cls, packages), what.cls.__name__
         spec = next((spec for spec in program.actors if spec.cls == own), None)
     if spec is None:
         kind, place = (

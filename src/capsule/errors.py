@@ -3,6 +3,7 @@
     CapsuleError
     ├── UsageError            the caller: the call was wrong, nothing ran
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
+    │   ├── InvalidPackages   packages that do not exist, do not fit together, or need native code
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
     │   ├── InvalidTool       a function that cannot be called from inside
@@ -37,6 +38,7 @@ __all__ = [
     "Denied",
     "ForeignRef",
     "InvalidArguments",
+    "InvalidPackages",
     "InvalidPolicy",
     "InvalidProgram",
     "InvalidTool",
@@ -78,6 +80,17 @@ class InvalidProgram(UsageError):
         self.reason, self.path, self.line, self.excerpt = reason, path, line, excerpt
         place = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
         super().__init__(f"{place}{reason}" + (f"\n{excerpt}" if excerpt else ""))
+
+
+class InvalidPackages(UsageError):
+    """Packages that cannot go into a sandbox: not there, native, in conflict, or asked for by more than a name.
+
+    `package` is the name of the one that is in the way, if it is known.
+    """
+
+    def __init__(self, reason: str, *, package: str | None = None) -> None:
+        self.reason, self.package = reason, package
+        super().__init__(reason)
 
 
 class InvalidPolicy(UsageError, ValueError):

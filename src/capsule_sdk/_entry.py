@@ -26,7 +26,7 @@ from wit_world import exports
 
 import capsule_sdk
 
-from . import _http_client, _loop, _missing, _program, _session, _settle, _stdlib, _streams, _wire
+from . import _http_client, _loop, _missing, _packages, _program, _session, _settle, _stdlib, _streams, _wire
 
 WARM_UP = """
 from capsule import actor, task
@@ -62,7 +62,7 @@ def _sleep(seconds):
 
 
 def _prepare():
-    _stdlib.install(_missing.why_missing)
+    _stdlib.install(_packages.packages, _missing.why_missing)
     time.sleep = _sleep
     _loop.install()
     sys.modules["capsule"] = capsule_sdk

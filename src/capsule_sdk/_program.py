@@ -8,7 +8,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _session, _wire
+from . import _loop, _modules, _packages, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -78,8 +78,9 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=()):
+def _load(path, source, package="", modules=(), packages=()):
     global _module
+    _packages.packages.offer(packages)
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)

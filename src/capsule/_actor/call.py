@@ -29,4 +29,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             loaded["package"] = program.package
         if program.modules:
             loaded["modules"] = program.modules
+        if program.packages:
+            loaded["packages"] = program.packages.names
         return f'{{"program":{msgspec.json.encode(loaded).decode()},{self.body[1:]}'
