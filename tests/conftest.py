@@ -12,6 +12,7 @@ import pytest
 from capsule import Runtime
 from capsule._guest.cache import CompiledGuest
 from capsule._setup import ensure_guest
+from packages.wheels import index as index  # a fixture
 
 
 @pytest.fixture(params=[("asyncio", {"debug": True}), ("trio", {})], ids=["asyncio", "trio"])

@@ -34,7 +34,7 @@ LEVELS: list[set[str]] = [
     {"_launcher"},
     {"_runtime"},
     {"_run"},
-    {"", "guest"},
+    {"", "guest", "packages"},
     {"cli", "integrations", "scale"},
 ]
 """Rooms from the bottom up; "" is `capsule` itself. A room imports from lower levels, and from itself."""

@@ -6,6 +6,7 @@
     _guest             source -> program; the guest built and cached
     _engine            the only room that knows wasmtime
     _actor             messages and those who handle them: admitted, attempted, answered, supervised
+    _packages          packages for guests: what may be asked for, found, checked and kept
     _host              what the host does for a guest
     cli                the `capsule` command
 

@@ -7,6 +7,10 @@ the end.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -32,6 +36,9 @@ PHASES = {
 CHILD = [sys.executable, "-P", "-m", "capsule._installing"]
 OURS = frozenset({"capsule", "capsule_sdk", "main", "wit_world", "componentize_py_runtime", "componentize_py_types"})
 """Names that no package can take: the sandbox has modules of its own under them."""
+
+MAX_DOWNLOAD = 64 << 20
+"""Bytes of a file that is fetched. What is larger than a wheel may be is refused when it is read."""
 
 _WHAT = "the process that fetches packages"
 
@@ -61,6 +68,38 @@ def open_set(key: str, code: Path | None = None) -> PackageSet | None:
         return PackageSet(content_file(key), code)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
+
+
+def cached_packages() -> tuple[int, int]:
+    """How many sets of packages are kept, and how many bytes they take with their byte code."""
+    files = _files()
+    return sum("-code-" not in file.name for file in files), sum(file.stat().st_size for file in files)
+
+
+def clear_packages() -> tuple[int, int]:
+    """Remove every set of packages that no process fetches now; answers how many, and how many bytes they took.
+
+    A runtime that has one open keeps reading it. Raises CacheUnwritable.
+    """
+    from filelock import FileLock, Timeout
+
+    count = size = 0
+    folder = cache_folder()
+    try:
+        for key in sorted({re.split(r"[-.]", file.name)[1] for file in folder.glob("packages-*")}):
+            lock = folder / f"packages-{key}.lock"
+            with contextlib.suppress(Timeout), FileLock(lock, blocking=False):
+                count += content_file(key).exists()
+                for file in folder.glob(f"packages-{key}*"):
+                    size += file.stat().st_size if file.is_file() else 0
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+    except OSError as error:
+        raise CacheUnwritable(str(folder), error.strerror or str(error)) from None
+    return count, size
+
+
+def _files() -> list[Path]:
+    return list(cache_folder().glob("packages-*.zip"))
 
 
 async def install(requirements: tuple[str, ...], progress: Progress) -> None:
@@ -111,9 +150,10 @@ def _install(requirements: list[str]) -> None:
             there.close()
             return
         for left_over in folder.glob(f"packages-{key}-*.new"):  # of one that was killed; the lock is ours
-            left_over.unlink(missing_ok=True)
+            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink(missing_ok=True)
         _tell(_Line(phase="fetch"))
-        with tempfile.TemporaryDirectory(prefix="capsule-packages-") as place:
+        with tempfile.TemporaryDirectory(prefix=f"packages-{key}-", suffix=".new", dir=folder) as place:
+            os.environ["TMPDIR"] = place  # pip's own files too are gone with it
             wheels = resolve(requirements, Path(place))
             try:
                 write_set(content_file(key), wheels, STANDARD | OURS)
@@ -121,6 +161,16 @@ def _install(requirements: list[str]) -> None:
                 raise CacheUnwritable(str(folder), error.strerror or str(error)) from None
     finally:
         lock.release()
+
+
+def _bound_files() -> None:
+    """No file that pip or this process writes gets larger than any wheel that would be taken."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        most = MAX_DOWNLOAD if hard == resource.RLIM_INFINITY else min(MAX_DOWNLOAD, hard)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
 def _tell(line: _Line) -> None:
@@ -134,6 +184,7 @@ def _main() -> None:
         sys.exit(1)
 
     signal.signal(signal.SIGTERM, leave)  # so that pip ends too
+    _bound_files()
     try:
         _install(sys.argv[1:])
         _tell(_Line(done=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ._guest.neighbours import with_neighbours
 from ._guest.program import check_arguments, choose, choose_task, read_program
 from ._packages.script import requirements_in
 from ._task import ActorClass, Task
@@ -62,7 +63,7 @@ class Source:
 
 
 def _read(path: str) -> Program:
-    program = read_program(path)
+    program = with_neighbours(read_program(path), path)
     return replace(program, requirements=requirements_in(program.source, program.path))
 
 

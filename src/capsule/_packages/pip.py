@@ -89,6 +89,8 @@ def _pip(arguments: list[str], folder: Path) -> str | None:
 def _why(name: str, requirements: Sequence[Requirement], said: str) -> InvalidPackages | SetupError:
     """What pip's account of its search says about `name`."""
     asked = versions(requirements)
+    if "requires a different Python" in said:
+        return InvalidPackages(f"{name} has no release for Python 3.14, which the sandbox runs", package=name)
     there = re.search(r"\(from versions: ([^)\n]*)\)", said)
     if there is None:
         last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR: ")), "")
@@ -96,21 +98,21 @@ def _why(name: str, requirements: Sequence[Requirement], said: str) -> InvalidPa
     if there[1] not in ("none", ""):
         newest = ", ".join(there[1].split(", ")[-5:])
         return InvalidPackages(f"no version of {name} in pure Python is {asked}; there are {newest}", package=name)
-    if re.search(r"Could not fetch URL (?!.*\b404\b)|Retrying \(Retry", said) and "Skipping link: no" not in said:
-        return SetupError(f"the package index cannot be reached to look for {name}; check pip's configuration")
-    return InvalidPackages(_why_none(name, said), package=name)
-
-
-def _why_none(name: str, said: str) -> str:
-    """Why there is no version at all that a sandbox could have."""
     if "none of the wheel's tags" in said:
-        return f"{name} {NATIVE}"
+        return InvalidPackages(f"{name} {NATIVE}", package=name)
     if f"No sources permitted for {name}" in said:
         reason = "has source distributions only, and building one would run its code on this machine"
-        return f"{name} {reason}; use a package with a pure-Python wheel"
+        return InvalidPackages(f"{name} {reason}; use a package with a pure-Python wheel", package=name)
+    return _why_nothing(name, said)
+
+
+def _why_nothing(name: str, said: str) -> InvalidPackages | SetupError:
+    """What it says if pip saw nothing that it could have taken on another machine."""
     if re.search(r"requires a different python|Requires-Python", said, re.IGNORECASE):
-        return f"{name} has no release for Python 3.14, which the sandbox runs"
-    return f"there is no package {name} in the index; check the name"
+        return InvalidPackages(f"{name} has no release for Python 3.14, which the sandbox runs", package=name)
+    if re.search(r"Could not fetch URL (?!.*\b404\b)|Retrying \(Retry", said):
+        return SetupError(f"the package index cannot be reached to look for {name}; check pip's configuration")
+    return InvalidPackages(f"there is no package {name} in the index; check the name", package=name)
 
 
 def _without_addresses(text: str) -> str:

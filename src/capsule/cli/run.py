@@ -29,6 +29,8 @@ class Call:
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
+    packages: list[str] = field(default_factory=list)
+    requirements: str | None = None
     ceiling: dict[str, str] = field(default_factory=dict)
 
 
@@ -60,10 +62,10 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
-            runtime = Runtime(ceiling=ceiling, on_event=on_event, progress=phases)
+            runtime = Runtime(packages=_packages(call), ceiling=ceiling, on_event=on_event, progress=phases)
             runtime.check(call.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
-        ref = await runtime.spawn(call.target, *args, **kwargs)
+            ref = await runtime.spawn(call.target, *args, **kwargs)
         return await ref.outcome()
 
 
@@ -82,6 +84,15 @@ def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
     if call.args_file is not None:
         return _typed(_read(call.args_file), f"--args-file {call.args_file}")
     return list(call.args), {}
+
+
+def _packages(call: Call) -> list[str]:
+    """Those of the command line; the file declares its own."""
+    if call.requirements is None:
+        return call.packages
+    from capsule.packages import read_requirements
+
+    return [*call.packages, *read_requirements(call.requirements)]
 
 
 def _read(name: str) -> str:
