@@ -143,8 +143,12 @@ class Runtime:
                 self._source.check_arguments,
             )
             stack.callback(self._provision.close)
-            await self._prepare_packages()
             self._stack = stack.pop_all()
+        try:
+            await self._prepare_packages()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -165,11 +169,7 @@ class Runtime:
     async def _prepare_packages(self) -> None:
         """Those that every program gets, before any runs, for slicing has to know them."""
         self._provision.use(self._launcher.compiled, self._progress or say)
-        try:
-            self._bare = await self._provision.prepare(SessionSubject.program)
-        except BaseException:
-            self._launcher.world = None
-            raise
+        self._bare = await self._provision.prepare(SessionSubject.program)
         self._source.packages = self._provision.extra_names
 
     async def _make_engine(self) -> Engine:

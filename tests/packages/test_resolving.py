@@ -61,8 +61,8 @@ def test_a_conflict_names_who_asks(index: Index, chosen) -> None:
     index.wheel("foo", "1.0")
     index.wheel("foo", "2.0")
     index.wheel("bar", "3.0", needs=["foo>=2"])
-    words = r"no version of foo in pure Python is <2,>=2; there are 1.0, 2.0 \(asked for: foo<2 for the program; foo>=2 for bar 3.0\)"
-    with pytest.raises(InvalidPackages, match=words) as caught:
+    words = "no version of foo in pure Python is <2,>=2; there are 1.0, 2.0 (asked for: foo<2 for the program; foo>=2 for bar 3.0)"
+    with pytest.raises(InvalidPackages, match=re.escape(words)) as caught:
         chosen("foo<2", "bar")
     assert caught.value.package == "foo"
 
@@ -136,7 +136,7 @@ def test_versions_that_never_fit(index: Index, chosen) -> None:
     index.wheel("foo", "1.0", needs=["bar>=2"])
     index.wheel("bar", "2.0", needs=["foo>=2"])
     index.wheel("bar", "1.0", needs=["foo<2"])
-    with pytest.raises(InvalidPackages, match=r"bar|foo"):
+    with pytest.raises(InvalidPackages, match=r"(bar|foo)"):
         chosen("foo", "bar")
 
 

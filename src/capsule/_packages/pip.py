@@ -91,6 +91,8 @@ def _why(name: str, requirements: Sequence[Requirement], said: str) -> InvalidPa
     asked = versions(requirements)
     if "requires a different Python" in said:
         return InvalidPackages(f"{name} has no release for Python 3.14, which the sandbox runs", package=name)
+    if "ERROR: Exception:" in said:
+        return InvalidPackages(f"{name} cannot be used: pip cannot read what its wheel says of itself", package=name)
     there = re.search(r"\(from versions: ([^)\n]*)\)", said)
     if there is None:
         last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR: ")), "")

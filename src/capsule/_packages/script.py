@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -38,27 +39,34 @@ def requirements_in(source: str, path: str) -> tuple[str, ...]:
 
 def _block(source: str, path: str) -> tuple[int, str] | None:
     """The line on which the block starts, and its content."""
-    lines = source.split("\n")
-    starts = [number for number, line in enumerate(lines) if line.rstrip() == _START]
     found: tuple[int, str] | None = None
-    after = 0
-    for start in starts:
-        if start < after:
-            continue  # inside the block before
-        end = start + 1
-        while end < len(lines) and (lines[end] == "#" or lines[end].startswith("# ")):
-            end += 1
-        closing = next((n for n in range(end - 1, start, -1) if lines[n].rstrip() == _END), None)
-        if closing is None:
+    for line, run in _runs(source):
+        start = next((n for n, text in enumerate(run) if text.rstrip() == _START), None)
+        end = next((n for n in range(len(run) - 1, -1, -1) if run[n].rstrip() == _END), None)
+        if start is None or end is None or end < start:
             continue  # never closed, and so no block
         if found is not None:
-            raise InvalidProgram("a second block of script metadata; one is allowed", path=path, line=start + 1)
-        text = "\n".join(line[2:] for line in lines[start + 1 : closing])
+            raise InvalidProgram("a second block of script metadata; one is allowed", path=path, line=line + start)
+        text = "\n".join(each[2:] for each in run[start + 1 : end])
         if len(text) > MOST_BLOCK:
             reason = f"the script metadata is larger than {MOST_BLOCK:,} characters"
-            raise InvalidProgram(reason, path=path, line=start + 1)
-        found, after = (start + 1, text), closing
+            raise InvalidProgram(reason, path=path, line=line + start)
+        found = (line + start, text)
     return found
+
+
+def _runs(source: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines of comments without another line between them, with the number of the first: a block lies within one.
+
+    Each line is looked at once: a file may consist of beginnings of blocks.
+    """
+    run: list[str] = []
+    for number, line in enumerate([*source.split("\n"), ""], 1):
+        if line.rstrip() == "#" or line.startswith("# "):
+            run.append(line)
+        elif run:
+            yield number - len(run), run
+            run = []
 
 
 def _read(text: str) -> tuple[str, ...]:
