@@ -32,6 +32,12 @@ _ONLY_PURE = (
     *("--abi", "none"),
 )
 
+_REASONS = {
+    "requires a different Python": "has no release for Python 3.14, which the sandbox runs",
+    "ERROR: Exception:": "cannot be used: pip cannot read what its wheel says of itself",
+}
+"""What pip says of a package that it has found, and what that means."""
+
 Wanted = dict[str, tuple[Requirement, ...]]
 """What is asked for, by name: all the requirements that one version has to meet."""
 
@@ -89,10 +95,9 @@ def _pip(arguments: list[str], folder: Path) -> str | None:
 def _why(name: str, requirements: Sequence[Requirement], said: str) -> InvalidPackages | SetupError:
     """What pip's account of its search says about `name`."""
     asked = versions(requirements)
-    if "requires a different Python" in said:
-        return InvalidPackages(f"{name} has no release for Python 3.14, which the sandbox runs", package=name)
-    if "ERROR: Exception:" in said:
-        return InvalidPackages(f"{name} cannot be used: pip cannot read what its wheel says of itself", package=name)
+    for words, reason in _REASONS.items():
+        if words in said:
+            return InvalidPackages(f"{name} {reason}", package=name)
     there = re.search(r"\(from versions: ([^)\n]*)\)", said)
     if there is None:
         last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR: ")), "")
