@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import anyio
 import msgspec
 
 from ._child import follow, how_it_ended
@@ -39,6 +40,9 @@ OURS = frozenset({"capsule", "capsule_sdk", "main", "wit_world", "componentize_p
 
 MAX_DOWNLOAD = 64 << 20
 """Bytes of a file that is fetched. What is larger than a wheel may be is refused when it is read."""
+
+INSTALL_TIMEOUT = 600.0
+"""Seconds for all of it, waiting for another process included."""
 
 _WHAT = "the process that fetches packages"
 
@@ -119,7 +123,13 @@ async def install(requirements: tuple[str, ...], progress: Progress) -> None:
         if last.phase:
             progress(PHASES[last.phase])
 
-    status = await follow([*CHILD, *requirements], hear, _WHAT)
+    status: int | None = None
+    with anyio.move_on_after(INSTALL_TIMEOUT) as limit:
+        status = await follow([*CHILD, *requirements], hear, _WHAT)
+    if limit.cancelled_caught:
+        raise SetupError(
+            f"fetching packages took longer than {INSTALL_TIMEOUT:.0f} s; check the connection to the index"
+        )
     if last.done:
         return
     if last.folder:

@@ -28,6 +28,11 @@ __all__ = ["COMPILER", "Provision"]
 MOST_OPEN = 32
 """Sets that are open at once; one that is needed again is opened again."""
 
+MOST_AT_WORK = 4
+"""Sets that are fetched at once; a slow one does not hold up the others."""
+
+MOST_KNOWN = 1000
+
 BATCH = 512 << 10
 """Bytes of source that one call compiles."""
 
@@ -69,7 +74,8 @@ class Provision:
         self._takes_declared = takes_declared
         self._ready: dict[tuple[str, ...], Packages] = {}
         self._open: OrderedDict[str, PackageSet] = OrderedDict()
-        self._lock = anyio.Lock()
+        self._locks: dict[tuple[str, ...], anyio.Lock] = {}
+        self._at_work = anyio.CapacityLimiter(MOST_AT_WORK)
         self._opening = threading.Lock()
         self._guest = version("componentize-py")
         self._compile: Compile | None = None
@@ -97,11 +103,22 @@ class Provision:
         wanted = tuple(sorted({*self._extra, *program.requirements}))
         if not wanted:
             return program
-        if wanted not in self._ready:
-            async with self._lock:
-                if wanted not in self._ready:
-                    self._ready[wanted] = await self._make_ready(wanted)
-        return replace(program, packages=self._ready[wanted])
+        found = self._ready.get(wanted)
+        if found is None:
+            found = await self._fetched(wanted)
+        return replace(program, packages=found)
+
+    async def _fetched(self, wanted: tuple[str, ...]) -> Packages:
+        """One caller does the work; others who want the same wait, and take over if it is cancelled."""
+        try:
+            async with self._locks.setdefault(wanted, anyio.Lock()), self._at_work:
+                found = self._ready.get(wanted) or await self._make_ready(wanted)
+        finally:
+            self._locks.pop(wanted, None)  # who comes late to it waits for the same file lock instead
+        if len(self._ready) >= MOST_KNOWN:  # files declare what they like
+            self._ready = {self._extra: self._ready[self._extra]} if self._extra in self._ready else {}
+        self._ready[wanted] = found
+        return found
 
     async def _make_ready(self, wanted: tuple[str, ...]) -> Packages:
         key = key_of(wanted)

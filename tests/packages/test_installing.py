@@ -11,8 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from capsule import CacheUnwritable, InvalidPackages, SetupError, _installing
+from capsule import CacheUnwritable, InvalidPackages, Runtime, SetupError, _installing, _provision
+from capsule._engine.engine import WasmEngine
 from capsule._guest import cache
+from capsule._guest.cache import CompiledGuest
 from capsule._installing import cached_packages, clear_packages, content_file, install, open_set
 from capsule._packages.shelf import key_of
 from packages.wheels import Index
@@ -21,7 +23,7 @@ TELL = "import json, os, signal, subprocess, sys, time\ndef tell(**line): print(
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(guest: CompiledGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -40,6 +42,11 @@ def alive(tmp_path: Path) -> Iterator[Callable[[], bool]]:
     reader = os.open(tmp_path / "life", os.O_RDONLY | os.O_NONBLOCK)
     yield lambda: not select.select([reader], [], [], 10)[0]
     os.close(reader)
+
+
+def _engine(guest: CompiledGuest) -> WasmEngine:
+    """The guest of the session's cache, although the test has a cache of its own."""
+    return WasmEngine(Path(guest.file), min_ram=guest.min_ram)
 
 
 def left_in(folder: Path) -> list[str]:
@@ -159,3 +166,46 @@ async def test_clearing(index: Index, folder: Path) -> None:
     assert (count, size > 100) == (1, True)
     assert clear_packages()[0] == 1
     assert [entry.name for entry in folder.iterdir()] == ["mine.txt"]
+
+
+async def test_one_that_never_ends_is_ended(child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that answers a byte a minute holds nobody for long."""
+    child("time.sleep(600)")
+    monkeypatch.setattr(_installing, "INSTALL_TIMEOUT", 0.2)
+    with anyio.fail_after(30), pytest.raises(SetupError, match="took longer than"):
+        await install(("foo",), lambda _: None)
+
+
+async def test_a_slow_one_holds_up_nobody_else(index: Index, guest: CompiledGuest, write, monkeypatch) -> None:
+    """Each set is fetched beside the others; who is cancelled while it waits gives its turn away."""
+    index.wheel("foo")
+    index.wheel("slow")
+    begun, real = [], _installing.install
+
+    async def fake(wanted: tuple[str, ...], progress) -> None:
+        begun.append(wanted)
+        if len(begun) == 1:
+            await anyio.sleep_forever()
+        await real(wanted, progress)
+
+    monkeypatch.setattr(_provision, "install", fake)
+    block = "# /// script\n# dependencies = ['{0}']\n# ///\ndef main():\n    import {0}\n    return {0}.VERSION\n"
+    slow, fast = (write(f"with_{name}.py", block.format(name)) for name in ("slow", "foo"))
+    with anyio.fail_after(60):
+        async with (
+            Runtime(engine=_engine(guest), progress=lambda _: None) as runtime,
+            anyio.create_task_group() as tasks,
+        ):
+            first = anyio.CancelScope()
+
+            async def ask() -> None:
+                with first:
+                    await runtime.run(slow)
+
+            tasks.start_soon(ask)
+            while not begun:
+                await anyio.sleep(0.01)
+            assert await runtime.run(fast) == "1.0"
+            first.cancel()
+            assert await runtime.run(slow) == "1.0"
+    assert begun == [("slow",), ("foo",), ("slow",)]
