@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule import InvalidPackages, InvalidProgram, Runtime, TaskFailed, run, task
+from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
 from capsule._guest.cache import CompiledGuest
 from packages.wheels import Index
 
@@ -240,7 +240,7 @@ async def test_requests(guest: CompiledGuest, write) -> None:
 async def test_real_packages_that_cannot_go_along(guest: CompiledGuest, write) -> None:
     """Each by its name, with the reason."""
     async with Runtime(progress=lambda _: None) as runtime:
-        for name, words in {"numpy": "numpy needs compiled code", "jinja2": "markupsafe needs compiled code"}.items():
+        for name, words in {"numpy": "numpy needs compiled code", "pandas": "pandas needs compiled code"}.items():
             with pytest.raises(InvalidPackages, match=words):
                 await runtime.run(write("app.py", program("    return 1", repr(name))))
 
@@ -258,3 +258,20 @@ def test_sources_name_no_machine(foo: Index, tmp_path: Path) -> None:
     opened.close()
     assert str(tmp_path).encode() not in content
     assert str(foo.folder).encode() not in content
+
+
+FALLBACK = """\
+# /// script
+# dependencies = ["jinja2", "pyyaml"]
+# ///
+def main():
+    import jinja2, yaml
+    return jinja2.Template("{% for x in xs %}<{{ x|e }}>{% endfor %}").render(xs=yaml.safe_load("- a\\n- '&'"))
+"""
+
+
+@pytest.mark.slow
+async def test_packages_that_need_no_compiled_part(guest: CompiledGuest, write) -> None:
+    """Their wheels are native, and their Python code works without that."""
+    async with Runtime(policy=Policy(compute="HIGH"), progress=lambda _: None) as runtime:
+        assert await runtime.run(write("app.py", FALLBACK)) == "<a><&amp;>"

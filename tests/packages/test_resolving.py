@@ -175,3 +175,10 @@ def test_no_pip(index: Index, chosen, monkeypatch: pytest.MonkeyPatch) -> None:
         chosen("foo")
     monkeypatch.setattr(pip.shutil, "which", lambda name: "/bin/uv")
     assert pip._command() == ["/bin/uv", "tool", "run", "pip"]
+
+
+def test_a_native_wheel_that_works_without_its_native_part(index: Index, chosen) -> None:
+    """Two packages that many others need are taken without it; nobody else's native wheel is."""
+    index.wheel("markupsafe", "3.0", tag="cp314-cp314-manylinux_2_17_x86_64")
+    index.wheel("foo", needs=["markupsafe>=2"])
+    assert chosen("foo") == ["foo 1.0", "markupsafe 3.0"]

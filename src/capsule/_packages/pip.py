@@ -19,17 +19,28 @@ from packaging.requirements import Requirement
 
 from ..errors import InvalidPackages, SetupError
 from .requirements import in_order
-from .wheel import NATIVE
+from .wheel import NATIVE, WITH_FALLBACK
 
 __all__ = ["Wanted", "download"]
 
 PIP_TIMEOUT = 300.0
 """Seconds for one call of pip, which may fetch many wheels."""
 
-_ONLY_PURE = (
+_WHEELS = (
     *("--no-deps", "--no-input", "--no-color", "--disable-pip-version-check", "--progress-bar", "off"),
-    *("--only-binary=:all:", "--python-version", "3.14", "--platform", "any", "--implementation", "py"),
-    *("--abi", "none"),
+    *("--only-binary=:all:", "--python-version", "3.14"),
+)
+_PURE = ("--platform", "any", "--implementation", "py", "--abi", "none")
+_NATIVE = (
+    *(
+        "--platform",
+        "manylinux_2_28_x86_64",
+        "--platform",
+        "manylinux_2_17_x86_64",
+        "--platform",
+        "manylinux2014_x86_64",
+    ),
+    *("--implementation", "cp", "--abi", "cp314"),
 )
 
 _REASONS = {
@@ -48,15 +59,14 @@ def download(wanted: Wanted, folder: Path) -> list[Path]:
     Raises InvalidPackages, which names the package that is not to be had and why, and SetupError if there is no pip
     or if the index cannot be reached.
     """
-    texts = {name: f"{name}{versions(requirements)}" for name, requirements in wanted.items()}
-    if _pip(["-q", "download", *_ONLY_PURE, "-d", str(folder), *texts.values()], folder) is not None:
-        for name, text in texts.items():  # which one, and why: asked alone, so that the answer is about it
-            shutil.rmtree(folder)
-            folder.mkdir()
-            said = _pip(["-vv", "download", *_ONLY_PURE, "-d", str(folder), text], folder)
-            if said is not None:
-                raise _why(name, wanted[name], said)
-        raise SetupError("pip failed to fetch the packages together and fetched each alone; try again")
+    for kind, names in ((_PURE, wanted.keys() - WITH_FALLBACK), (_NATIVE, wanted.keys() & WITH_FALLBACK)):
+        texts = {name: f"{name}{versions(wanted[name])}" for name in sorted(names)}
+        if texts and _pip(["-q", "download", *_WHEELS, *kind, "-d", str(folder), *texts.values()], folder) is not None:
+            for name, text in texts.items():  # which one, and why: asked alone, so that the answer is about it
+                said = _pip(["-vv", "download", *_WHEELS, *kind, "-d", str(folder), text], folder)
+                if said is not None:
+                    raise _why(name, wanted[name], said)
+            raise SetupError("pip failed to fetch the packages together and fetched each alone; try again")
     return sorted(folder.glob("*.whl"))
 
 

@@ -24,7 +24,7 @@ from packaging.version import Version
 from ..errors import InvalidPackages
 from .requirements import GUEST_PYTHON
 
-__all__ = ["NATIVE", "Wheel", "read_wheel"]
+__all__ = ["NATIVE", "WITH_FALLBACK", "Wheel", "read_wheel"]
 
 MAX_WHEEL = 32 << 20
 MAX_FILE = 8 << 20
@@ -37,6 +37,10 @@ MOST_NEEDS = 1_000
 NATIVE = (
     "needs compiled code, which a sandbox cannot load; use a package in pure Python, or do this part outside the task"
 )
+WITH_FALLBACK = frozenset({"markupsafe", "pyyaml"})
+"""Packages whose wheels are native, and whose Python code works as well without the compiled part, which it tries to
+import and does not miss. That part is left out."""
+
 _LEFT_OUT = (".so", ".pyd", ".dll", ".dylib", ".exe", ".pyc", ".pth")
 """Native code that pure wheels carry by mistake, and what only an installed Python looks at."""
 
@@ -66,7 +70,7 @@ def read_wheel(file: Path) -> Wheel:
         name, version, _, tags = parse_wheel_filename(file.name)
     except InvalidWheelFilename:
         raise InvalidPackages(f"{file.name[:80]!r} is not named as wheels are") from None
-    if not any(tag.abi == "none" and tag.platform == "any" for tag in tags):
+    if name not in WITH_FALLBACK and not any(tag.abi == "none" and tag.platform == "any" for tag in tags):
         raise InvalidPackages(f"{name} {NATIVE}", package=name)
     if file.stat().st_size > MAX_WHEEL or not _has_small_directory(file):
         raise _refused(name, f"its wheel is larger than {MAX_WHEEL >> 20} MB, or holds too much")
