@@ -12,6 +12,9 @@ import pytest
 from capsule import Runtime
 from capsule._guest.cache import CompiledGuest
 from capsule._setup import ensure_guest
+from packages.wheels import index
+
+__all__ = ["index"]  # a fixture of another file
 
 
 @pytest.fixture(params=[("asyncio", {"debug": True}), ("trio", {})], ids=["asyncio", "trio"])

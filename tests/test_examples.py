@@ -20,6 +20,10 @@ BIN = Path(sys.executable).parent
 PRINTS = {
     "hello.py": ["Hello from Capsule!"],
     "word_count.py": ['{"to": 2, "be": 2, "or": 1, "not": 1}'],
+    "packages.py": [
+        '{"counts": {"to": 2, "be": 2, "or": 1, "not": 1}, "by length": {"2": ["be", "or", "to"], "3": ["not"]}, '
+        '"toolz": "1"}',
+    ],
     "subtasks.py": [
         "half of 10 is 5",
         "half of 7: task_error, half: ValueError: 7 is odd",

@@ -28,12 +28,13 @@ LEVELS: list[set[str]] = [
     {"_secrets", "policy"},
     {"_values"},
     {"_rights", "abc"},
-    {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
-    {"_items", "_policies", "_project_file", "_setup", "_source", "_wiring"},
+    {"_actor", "_child", "_guest", "_engine", "_host", "_journal", "_packages", "_task", "testing"},
+    {"_installing", "_items", "_policies", "_project_file", "_setup", "_source", "_wiring"},
+    {"_provision"},
     {"_launcher"},
     {"_runtime"},
     {"_run"},
-    {"", "guest", "http", "project"},
+    {"", "guest", "http", "packages", "project"},
     {"cli", "integrations", "scale"},
 ]
 """Rooms from the bottom up; "" is `capsule` itself. A room imports from lower levels, and from itself."""

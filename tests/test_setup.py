@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from capsule import CacheUnwritable, Runtime, SetupError, _setup, task
+from capsule import CacheUnwritable, Runtime, SetupError, _child, _setup, task
 from capsule._guest import cache, key
 from capsule._guest.cache import CompiledGuest
 
@@ -165,7 +165,7 @@ async def test_a_build_that_does_not_listen_is_killed(
     child, alive, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the process that it started, and what both left in the cache is removed."""
-    monkeypatch.setattr(_setup, "GRACE", 0.01)
+    monkeypatch.setattr(_child, "GRACE", 0.01)
     left = folder / f"new-{key.key_of(_setup._facts())}-x"
     child(
         f"import subprocess\nlife = open({str(tmp_path / 'life')!r}, 'w')\n"

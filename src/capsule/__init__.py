@@ -6,6 +6,7 @@
     _guest             source -> program; the guest built and cached
     _engine            the only room that knows wasmtime
     _actor             messages and those who handle them: admitted, attempted, answered, supervised
+    _packages          packages for guests: what may be asked for, found, checked and kept
     _host              what the host does for a guest
     cli                the `capsule` command
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .errors import Denied as Denied
     from .errors import ForeignRef as ForeignRef
     from .errors import InvalidArguments as InvalidArguments
+    from .errors import InvalidPackages as InvalidPackages
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
     from .errors import InvalidProject as InvalidProject
@@ -91,17 +93,9 @@ _HOMES = {
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
-        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool", "MailboxFull"),
-        *(
-            "NameTaken",
-            "RightsRefused",
-            "RuntimeClosed",
-            "SetupError",
-            "TaskFailed",
-            "ToolError",
-            "UnknownMethod",
-            "UsageError",
-        ),
+        *("InvalidArguments", "InvalidPackages", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool"),
+        *("MailboxFull", "NameTaken", "RightsRefused", "RuntimeClosed", "SetupError", "TaskFailed", "ToolError"),
+        *("UnknownMethod", "UsageError"),
     ),
     "policy": ("Policy",),
 }

@@ -5,6 +5,7 @@ The runtime asks for its users, and the capabilities ask for the guests, who nam
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,16 @@ from ._actor.subject import ActorSubject, Subject, TaskSubject, task_call
 from ._actor.world import World
 from ._host.tools import Tools
 from ._policies import Policies
+from ._provision import COMPILER
 from ._values import ActorSpec, Program, TaskSpec
 from .abc import CallContext
 from .errors import RuntimeClosed
+from .policy import Policy
 
 __all__ = ["Launcher"]
+
+_COMPILING = Policy(compute="HIGH", ram="128MB", timeout="60s", max_message="64MB")
+"""For a sandbox that compiles packages, whatever the programs that need them may use."""
 
 
 class Launcher:
@@ -125,6 +131,16 @@ class Launcher:
     ) -> ActorRef:
         """A guest starts an actor of its program."""
         return self.actor(self.subject(context.program, spec), args, kwargs, caller=delivery_of(context)).ref()
+
+    async def compiled(self, files: list[tuple[str, str]]) -> list[str | None] | None:
+        """Byte code of Python files (path, base64 of the source), made by a sandbox; None if it did not answer."""
+        world = dataclasses.replace(self.opened(), notify=lambda _: None)  # work of ours, which no listener asked for
+        grants = Grants(world)
+        call = task_call(world, COMPILER, COMPILER.tasks[0], _COMPILING, [files], {}, grants)
+        outcome = await Delivery(
+            world, call, FreshHome(None), family=Family(_COMPILING), grants=grants, tools=self._tools
+        ).run()
+        return outcome.result if outcome.success and isinstance(outcome.result, list) else None
 
     def _granted(self, caller: Delivery | None, tools: Tools | None) -> object:
         if caller is not None:

@@ -21,19 +21,21 @@ async def run(
     kwargs: dict[str, Any] | None = None,
     *,
     secrets: Mapping[str, Secret] | None = None,
+    packages: Sequence[str] = (),
     policy: Policy | None = None,
     ceiling: Policy | None = None,
 ) -> dict[str, Any]:
     """Run a file once, in a runtime of its own, and answer with the envelope that capsule-run's users know.
 
     `file` is a path, with ":name" behind it for a task other than its main; `args` and `kwargs` go to the task.
-    `secrets`, `policy` and `ceiling` are the runtime's. A wrong call is an envelope too, with `error_type` "invalid",
-    or "denied" for a file that declares a right that `ceiling`, or without one `policy`, does not hold. Raises
-    SetupError if the guest cannot be built.
+    `packages` are packages in pure Python that it can import, beside those that the file declares; `secrets`, `policy`
+    and `ceiling` are the runtime's. A wrong call is an envelope too, with `error_type` "invalid", or "denied" for a
+    file that declares a right that `ceiling`, or without one `policy`, does not hold. Raises SetupError if the guest
+    cannot be built.
     """
     name = os.fspath(file)
     try:
-        async with Runtime(secrets=secrets, policy=policy, ceiling=ceiling) as runtime:
+        async with Runtime(packages=packages, secrets=secrets, policy=policy, ceiling=ceiling) as runtime:
             ref = await runtime.spawn(name, *args, **(kwargs or {}))
             return (await ref.outcome()).envelope()
     except UsageError as error:

@@ -33,8 +33,9 @@ from ._host.tools import Tool, Tools
 from ._items import each
 from ._launcher import Launcher
 from ._policies import Policies
+from ._provision import Provision
 from ._secrets import Secret, Secrets
-from ._setup import Progress, ensure_guest
+from ._setup import Progress, ensure_guest, say
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import Declared, Evaluation, Event, Outcome
@@ -62,16 +63,19 @@ class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
     `tools` are functions of the application that every guest may call by name. `secrets` are values that every guest
-    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. `policy` is what a
-    task gets that declares nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to
-    it, and a program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy`
-    does not hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond
-    either, calls wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress`
-    hears about work that takes long, such as building the guest the first time (default: a line on stderr). `engine`
-    replaces the real engine, for tests.
+    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. `packages` are
+    packages in pure Python that every guest can import, as pip would be asked for them ("toolz>=1");
+    `script_packages=False` refuses files that declare packages of their own. `policy` is what a task gets that declares
+    nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to it, and a program that
+    declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not hold.
+    `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait.
+    `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about work
+    that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the real
+    engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
-    Raises SetupError from `async with` if the guest cannot be built on this machine.
+    Raises InvalidPackages for packages that no sandbox can have, and SetupError from `async with` if the guest cannot
+    be built on this machine.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class Runtime:
         *,
         tools: Toolbox = (),
         secrets: Mapping[str, Secret] | None = None,
+        packages: Sequence[str] = (),
+        script_packages: bool = True,
         policy: Policy | None = None,
         ceiling: Policy | None = None,
         max_sandboxes: int = 1000,
@@ -96,11 +102,16 @@ class Runtime:
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
         self._given_engine = engine
+        self._provision = Provision(packages, takes_declared=script_packages)
         self._source = Source(self._policies.check)
         self._http = Http(self._start_soon)
         self._launcher = Launcher(self._policies, self._tools)
         self._capabilities = make_capabilities(
-            self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
+            self._launcher.call_from_guest,
+            self._launcher.spawn_from_guest,
+            self._start_soon,
+            self._http,
+            self._provision.set_of,
         )
         self._is_entered = False
 
@@ -139,7 +150,13 @@ class Runtime:
                 event_type(),
                 self._secrets,
             )
+            stack.callback(self._provision.close)
             self._stack = stack.pop_all()
+        try:
+            await self._prepare_packages()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -156,6 +173,12 @@ class Runtime:
             self._is_entered = False
             for stream in self._streams:
                 stream.close()
+
+    async def _prepare_packages(self) -> None:
+        """Those that every program gets, before any runs, for slicing has to know them."""
+        self._provision.use(self._launcher.compiled, self._progress or say)
+        self._bare = await self._provision.prepare(SessionSubject.program)
+        self._source.packages = self._provision.extra_names
 
     async def _make_engine(self) -> Engine:
         from ._engine.engine import WasmEngine
@@ -174,6 +197,7 @@ class Runtime:
         self._opened()
         program, spec = self._source.resolve_task(task)
         check_own_words(spec, {"tools": tools})
+        program = await self._provision.prepare(program)
         granted = self._tools.merged(Tools.of(tools))
         return (await self._launcher.delivery(program, spec, args, kwargs, tools=granted).run()).unwrap()
 
@@ -196,6 +220,7 @@ class Runtime:
         self._opened()
         program, spec = self._source.resolve(what)
         check_own_words(spec, {"name": name, "tools": tools})
+        program = await self._provision.prepare(program)
         granted = self._tools.merged(Tools.of(tools))
         subject = self._launcher.subject(program, spec)
         actor = self._launcher.actor(subject, args, kwargs, name=name, tools=granted)
@@ -219,7 +244,7 @@ class Runtime:
         """
         world = self._opened()
         check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
@@ -232,7 +257,7 @@ class Runtime:
         """
         world = self._opened()
         check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -270,6 +295,7 @@ class Runtime:
         Works on a runtime that is not open; whether the guest fits into the task's memory is only known by an open one.
         """
         program, spec = self._source.resolve_task(task)
+        self._provision.check(program)
         self._source.check_arguments(spec, args, kwargs)
         check_size(write_without_refs(args, kwargs), self._policies.cut(program, spec))
 
@@ -304,6 +330,7 @@ class Runtime:
             async with aclosing(each(items)) as taken:
                 async for item in taken:
                     program, spec = self._source.resolve_task(task)
+                    program = await self._provision.prepare(program)
                     subject = self._launcher.subject(program, spec)
                     at_work.append(self._launcher.actor(subject, (item,), {}, is_lasting=False, tools=granted).ref())
                     if len(at_work) >= limit:

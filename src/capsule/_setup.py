@@ -7,18 +7,15 @@ JSON line for each phase and one for the end.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import anyio
-import anyio.abc
 import msgspec
 
+from ._child import follow, how_it_ended
 from ._guest import cache, key
 from ._guest.cache import CompiledGuest
 from .errors import CacheUnwritable, SetupError
@@ -36,8 +33,7 @@ CHILD = [sys.executable, "-P", "-m", "capsule._setup"]
 """The process that builds. -P, because without it Python would import from the current folder, which may belong to
 the very program that nobody trusts."""
 
-GRACE = 2.0
-"""Seconds that a build gets to clean up after it was cancelled."""
+_WHAT = "the process that builds the guest"
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -63,73 +59,38 @@ async def ensure_guest(progress: Progress | None = None) -> CompiledGuest:
     if found is not None:
         return found
     cache.prepare_folder()
-    return await _build_in_child(progress or _say)
+    return await _build_in_child(progress or say)
 
 
-def _say(phase: str) -> None:
+def say(phase: str) -> None:
+    """Tell a phase on stderr: what a runtime does that was given no `progress`."""
     sys.stderr.write(f"capsule: {phase}...\n")
     sys.stderr.flush()
 
 
 async def _build_in_child(progress: Progress) -> CompiledGuest:
-    try:  # in a session of its own: Ctrl-C in a terminal reaches only us, and we end it
-        process = await anyio.open_process(CHILD, stdin=None, stderr=None, start_new_session=True)
-    except OSError as error:
-        raise SetupError(f"the process that builds the guest does not start: {error}") from None
+    last, status = _Line(), None
+
+    def hear(line: bytes) -> None:
+        """A line that is none of ours, such as a debug print, is left out."""
+        nonlocal last
+        try:
+            last = msgspec.json.decode(line, type=_Line)
+        except ValueError:
+            return
+        if last.phase:
+            progress(PHASES[last.phase])
+
     try:
-        last = await _follow(process, progress)
-        await process.wait()
+        status = await follow(CHILD, hear, _WHAT)
     finally:
-        with anyio.CancelScope(shield=True):
-            await _end(process)
+        if status != 0:  # what it began, if it could not clean up itself
+            cache.sweep(key.key_of(_facts()))
     if last.folder:
         raise CacheUnwritable(last.folder, last.error)
     if not last.file:
-        raise SetupError(last.error or _how_it_ended(process.returncode))
+        raise SetupError(last.error or how_it_ended(status, _WHAT, "; it takes about a gigabyte of memory"))
     return CompiledGuest(file=last.file, min_ram=last.min_ram)
-
-
-async def _follow(process: anyio.abc.Process, progress: Progress) -> _Line:
-    """Pass on the phases and answer the last line. A line that is none of ours, such as a debug print, is left out."""
-    assert process.stdout is not None
-    last, buffer = _Line(), b""
-    async for chunk in process.stdout:
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in lines:
-            try:
-                last = msgspec.json.decode(line, type=_Line)
-            except ValueError:
-                continue
-            if last.phase:
-                progress(PHASES[last.phase])
-    return last
-
-
-def _how_it_ended(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"the process that builds the guest was killed by signal {-status}; it takes about a gigabyte of memory"
-    return f"the process that builds the guest ended with status {status}; stderr says why"
-
-
-async def _end(process: anyio.abc.Process) -> None:
-    """End a build that still runs, and remove what it began if it could not do so itself."""
-    if process.returncode is None:
-        process.terminate()
-        with anyio.move_on_after(GRACE):
-            await process.wait()
-        if process.returncode is None:
-            _kill(process)
-    await process.aclose()
-    if process.returncode != 0:
-        cache.sweep(key.key_of(_facts()))
-
-
-def _kill(process: anyio.abc.Process) -> None:
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own, with componentize-py in it
 
 
 def _facts() -> dict[str, str]:

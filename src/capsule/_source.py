@@ -6,7 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
+from ._guest.neighbours import with_neighbours
 from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._packages.script import requirements_in
 from ._rights import specs_of
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Program, TaskSpec
@@ -21,6 +25,8 @@ class Source:
     def __init__(self, check: Callable[[Program], None]) -> None:
         """`check` raises a UsageError for a program that must not start."""
         self._check = check
+        self.packages: frozenset[str] = frozenset()
+        """What every program can import beside the standard library, by top-level name."""
         self._slices: dict[Task[..., Any] | ActorClass, tuple[Program, TaskSpec | ActorSpec]] = {}
 
     def resolve(
@@ -47,7 +53,7 @@ class Source:
         except InvalidProgram:
             if not isinstance(what, (str, os.PathLike)) or split_name(os.fspath(what))[1]:
                 raise
-            program, spec = read_program(what), None  # it has no main, which is no fault until it is run
+            program, spec = _read_file(os.fspath(what)), None  # it has no main, which is no fault until it is run
             if not specs_of(program):
                 raise
         declared = specs_of(program)
@@ -56,11 +62,11 @@ class Source:
     def _read(self, what: Task[..., Any] | ActorClass | str | os.PathLike[str]) -> tuple[Program, TaskSpec | ActorSpec]:
         if isinstance(what, (Task, ActorClass)):
             if what not in self._slices:
-                self._slices[what] = _slice(what)
+                self._slices[what] = _slice(what, self.packages)
             return self._slices[what]
         if isinstance(what, (str, os.PathLike)):
             path, name = split_name(os.fspath(what))
-            program = read_program(path)
+            program = _read_file(path)
             return program, choose(program, name)
         raise UsageError(
             f"{what!r} cannot run in a sandbox: give a function marked with @task, a class marked with @actor, or a "
@@ -71,7 +77,7 @@ class Source:
         """As `resolve`, for what runs once, which an actor cannot."""
         if isinstance(task, (str, os.PathLike)):
             path, name = split_name(os.fspath(task))
-            program = read_program(path)
+            program = _read_file(path)
             found = choose_task(program, name)
             self._check(program)
             return program, found
@@ -85,14 +91,19 @@ class Source:
         check_arguments(spec, args, kwargs)
 
 
-def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | ActorSpec]:
+def _read_file(path: str) -> Program:
+    program = with_neighbours(read_program(path), path)
+    return replace(program, requirements=requirements_in(program.source, program.path))
+
+
+def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple[Program, TaskSpec | ActorSpec]:
     from ._guest.slicing import slice_of  # a run of a file never needs it
 
     if isinstance(what, Task):
-        program, own = slice_of(what.function), what.function.__name__
+        program, own = slice_of(what.function, packages), what.function.__name__
         spec: TaskSpec | ActorSpec | None = next((spec for spec in program.tasks if spec.function == own), None)
     else:
-        program, own = slice_of(what.cls), what.cls.__name__
+        program, own = slice_of(what.cls, packages), what.cls.__name__
         spec = next((spec for spec in program.actors if spec.cls == own), None)
     if spec is None:
         kind, place = (

@@ -22,6 +22,7 @@ __all__ = [
     "Missed",
     "Module",
     "Outcome",
+    "Packages",
     "Parameter",
     "Printed",
     "Program",
@@ -117,6 +118,16 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     is_package: bool = False
 
 
+class Packages(msgspec.Struct, frozen=True, kw_only=True):
+    """The packages that a program has: found, checked and kept on this machine."""
+
+    key: str
+    """What they are kept under."""
+
+    names: tuple[str, ...]
+    """What can be imported, by top-level name."""
+
+
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """What is loaded into a sandbox: one module's source and what it declares."""
 
@@ -136,6 +147,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     is_file: bool = False
     """Given by its path and taken whole: nothing of it was ever run outside, so what it declares is what it asks for.
     The source of a task in an application is the application's own."""
+    requirements: tuple[str, ...] = ()
+    """The packages that the source declares that it needs."""
+
+    packages: Packages | None = None
+    """The packages that it gets, once they are at hand."""
 
     package: str = ""
     """The package that relative imports of the source start from; empty if it is in none."""

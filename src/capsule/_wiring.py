@@ -13,6 +13,7 @@ from ._actor.requests import Requests
 from ._guest.json_text import NotJSON, to_json
 from ._host.actors import make_actor_capabilities
 from ._host.http import Http, make_http_capability
+from ._host.packages import Readable, make_package_capability
 from ._host.tasks import make_task_capability
 from ._host.tools import Tools, make_tool_capability
 from ._values import TaskSpec
@@ -23,11 +24,16 @@ CallTask = Callable[[CallContext, TaskSpec, list[Any], dict[str, Any]], Awaitabl
 
 
 def make_capabilities(
-    call_task: CallTask, spawn: Spawn, start_soon: Callable[..., None], http: Http
+    call_task: CallTask,
+    spawn: Spawn,
+    start_soon: Callable[..., None],
+    http: Http,
+    packages_of: Callable[[CallContext], Readable | None],
 ) -> dict[str, Capability]:
     """All that the host does for guests, by name. `start_soon` is of a task group that outlives every caller."""
     return {
         "http": make_http_capability(http, _requests_of),
+        "package": make_package_capability(packages_of),
         "task": make_task_capability(call_task, _max_depth),
         "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon),
         **make_actor_capabilities(InsideActors(spawn)),

@@ -4,6 +4,7 @@
     ├── UsageError            the caller: the call was wrong, nothing ran
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
     │   ├── InvalidProject    a project file that cannot be read (path and line say where)
+    │   ├── InvalidPackages   packages that do not exist, do not fit together, or need native code
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
     │   ├── RightsRefused     a program that declares more rights than it may be granted
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
@@ -42,6 +43,7 @@ __all__ = [
     "Denied",
     "ForeignRef",
     "InvalidArguments",
+    "InvalidPackages",
     "InvalidPolicy",
     "InvalidProgram",
     "InvalidProject",
@@ -93,6 +95,17 @@ class InvalidProject(UsageError):
     def __init__(self, reason: str, *, path: str, line: int) -> None:
         self.reason, self.path, self.line = reason, path, line
         super().__init__(f"{path}:{line}: {reason}")
+
+
+class InvalidPackages(UsageError):
+    """Packages that cannot go into a sandbox: not there, native, in conflict, or asked for by more than a name.
+
+    `package` is the name of the one that is in the way, if it is known.
+    """
+
+    def __init__(self, reason: str, *, package: str | None = None) -> None:
+        self.reason, self.package = reason, package
+        super().__init__(reason)
 
 
 class InvalidPolicy(UsageError, ValueError):

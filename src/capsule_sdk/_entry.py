@@ -30,6 +30,7 @@ from . import (
     _http_client,
     _loop,
     _missing,
+    _packages,
     _program,
     _reserve,
     _session,
@@ -74,7 +75,7 @@ def _sleep(seconds):
 
 
 def _prepare():
-    _stdlib.install(_missing.why_missing)
+    _stdlib.install(_packages.packages, _missing.why_missing)
     time.sleep = _sleep
     _loop.install()
     sys.modules["capsule"] = capsule_sdk

@@ -9,7 +9,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _reserve, _session, _wire
+from . import _loop, _modules, _packages, _reserve, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -81,9 +81,10 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=(), environment=None):
+def _load(path, source, package="", modules=(), packages=(), environment=None):
     global _module
     os.environ.update(environment or {})
+    _packages.packages.offer(packages)
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)

@@ -88,9 +88,11 @@ class Missing(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"no module named {name!r} in the sandbox: {reason}", name=name)
 
 
-def install(why):
-    """Freeze the library of this interpreter and answer imports from it; `why(name)` explains a missing one."""
-    sys.meta_path += [FrozenLibrary("/python"), Missing(why)]
+def install(packages, why):
+    """Freeze the library of this interpreter and answer imports from it, and then from `packages`, a finder;
+    `why(name)` explains a missing one.
+    """
+    sys.meta_path += [FrozenLibrary("/python"), packages, Missing(why)]
 
 
 def hide_random():

@@ -1,7 +1,7 @@
 """urllib3, if it is installed for the guest, over the host's HTTP, and with it `requests` and others.
 
 urllib3 opens its sockets itself. What opens them is replaced when its module `urllib3.connection` is loaded, wherever
-it comes from; the rest of it is as it was written.
+it comes from; the rest of it is as it was written. Nobody looks for certificates: they are the host's.
 """
 
 import importlib.abc
@@ -11,8 +11,6 @@ import socket
 import sys
 
 from ._http_client import Wire
-
-_NAME = "urllib3.connection"
 
 
 class _LateWire(Wire):
@@ -31,21 +29,11 @@ class _LateWire(Wire):
         return super().makefile(mode)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands before all others, finds that one module by them, and has a hand in how it is loaded."""
+class _Patching(importlib.abc.Loader):
+    """Loads a module as it would be, and changes it then."""
 
-    def __init__(self):
-        self.loader = None
-
-    def find_spec(self, name, path=None, target=None):
-        if name != _NAME:
-            return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
-            if spec is not None:
-                self.loader, spec.loader = spec.loader, self
-                return spec
-        return None
+    def __init__(self, loader, patch):
+        self.loader, self.patch = loader, patch
 
     def create_module(self, spec):
         return self.loader.create_module(spec)
@@ -53,10 +41,25 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
-        _teach(module)
+        self.patch(module)
 
 
-def _teach(module):
+class _Finder(importlib.abc.MetaPathFinder):
+    """Stands before all others, finds a few modules by them, and has a hand in how they are loaded."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in _PATCHES:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader = _Patching(spec.loader, _PATCHES[name])
+                return spec
+        return None
+
+
+def _connect(module):
+    """`urllib3.connection`: connections without sockets, and HTTPS although there is no `ssl`."""
     plain = module.HTTPConnection
 
     def new_connection(self):
@@ -84,6 +87,17 @@ def _teach(module):
     module.HTTPSConnection = module.VerifiedHTTPSConnection = HTTPSConnection
 
 
+def _name_certificates(module):
+    """`certifi.core`: a name for a file that nobody needs here, without unpacking it."""
+    module.where = lambda: "/packages/certifi/cacert.pem"
+
+
+def _adapt(module):
+    """`requests.adapters`: no look at files of certificates."""
+    module.HTTPAdapter.cert_verify = lambda *_: None
+
+
+_PATCHES = {"urllib3.connection": _connect, "certifi.core": _name_certificates, "requests.adapters": _adapt}
 finder = _Finder()
 
 

@@ -260,3 +260,34 @@ def test_control_characters_are_shown_not_sent(write) -> None:
     done = capsule("run", write("steer.py", source))
     assert "\x1b" not in done.stderr
     assert "\\x1b[2J\\x07 gone" in done.stderr
+
+
+def test_packages(index, write, guest: CompiledGuest) -> None:
+    """From the file's own block, from the command line and from a file of requirements."""
+    for name in ("foo", "bar", "baz"):
+        index.wheel(name)
+    block = "# /// script\n# dependencies = ['foo']\n# ///\n"
+    write(
+        "app.py", f"{block}def main():\n    import foo, bar, baz\n    return foo.VERSION + bar.VERSION + baz.VERSION\n"
+    )
+    write("needs.txt", "# two\nbaz>=1\n")
+    done = capsule("run", "--with", "bar", "--requirements", "needs.txt", "app.py")
+    assert (done.returncode, done.stdout) == (0, "1.01.01.0\n")
+    assert "capsule: fetching packages..." in done.stderr
+
+
+def test_packages_that_cannot_be_had(index, write, guest: CompiledGuest) -> None:
+    """A wrong call: what is in the way, before anything runs, and no traceback."""
+    index.wheel("nat", tag="cp314-cp314-manylinux_2_17_x86_64")
+    write("app.py", "def main(): return 1\n")
+    for words, asked in {
+        "nat needs compiled code": ["--with", "nat"],
+        "is no name of a package": ["--with=--index-url=http://example.com"],
+        "cannot read the requirements file none.txt": ["--requirements", "none.txt"],
+    }.items():
+        done = capsule("run", *asked, "app.py")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    done = capsule("run", "--with", "nat", "--json", "app.py")
+    assert json.loads(done.stdout)["error"]["error_type"] == "invalid"

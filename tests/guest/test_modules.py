@@ -31,8 +31,8 @@ from capsule._guest.modules import STANDARD, why_missing
         ("pandas.core.frame", "native code"),
         ("pydantic_core", "native code"),
         ("torch", "native code"),
-        ("requests", "standard library only"),
-        ("some_package_of_mine.part", "standard library only"),
+        ("requests", "packages=[...]"),
+        ("some_package_of_mine.part", "packages=[...]"),
     ],
 )
 def test_a_missing_module_has_one_line_that_says_why(name, words):

@@ -166,3 +166,16 @@ def test_a_task_of_a_module_called_main_has_its_modules(applications: Applicatio
     }
     program = slice_of(applications.load(files, "main").f)
     assert [module.name for module in program.modules] == ["helpers", "main"]
+
+
+def test_a_package_that_the_sandbox_has_goes_by(applications: Applications):
+    """What the runtime asked for is imported inside, at the top of a module and below; others are refused still."""
+    files = {
+        "app.py": "from helpers import g\ndef f(): return g()",
+        "helpers.py": "import hypothesis as h\nfrom hypothesis.core import given\ndef g(): return h, given",
+    }
+    module = applications.load(files)
+    with pytest.raises(InvalidProgram, match=r"'hypothesis.*packages=\[\.\.\.\]"):
+        slice_of(module.f)
+    program = slice_of(module.f, frozenset({"hypothesis"}))
+    assert [each.source for each in program.modules] == [files["helpers.py"]]

@@ -33,4 +33,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             loaded["modules"] = program.modules
         if environment:
             loaded["environment"] = environment
+        if program.packages:
+            loaded["packages"] = program.packages.names
         return f'{{"program":{msgspec.json.encode(loaded).decode()},{self.body[1:]}'

@@ -115,8 +115,9 @@ class SessionSubject:
     keeps_state = True
     program = Program(path="session", source="")
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, program: Program = program) -> None:
+        """`program` is what is loaded before any code comes, and the packages that it has."""
+        self.policy, self.program = policy, program
         self._cells = 0
 
     def first(self, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants) -> None:

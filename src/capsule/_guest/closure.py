@@ -32,8 +32,8 @@ class _Want:
 class Application:
     """The modules of the application, each taken apart when it is first asked for."""
 
-    def __init__(self, home: Sibling, package: str) -> None:
-        self.library = Library(home.name)
+    def __init__(self, home: Sibling, package: str, packages: frozenset[str] = frozenset()) -> None:
+        self.library = Library(home.name, packages)
         self._modules: dict[str, Module] = {}
         self.home = Module(home, Imports(self.library, package), self.find)
         """The module of the task or actor itself."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .bindings import bound_name
-from .modules import why_missing
 from .siblings import Library
 
 __all__ = [
@@ -65,7 +64,8 @@ class Imports:
         if package == "capsule" or self.library.is_standard(package):
             return None
         if not self.library.is_application(module):
-            return f"from {shown!r}: {why_missing(package)}"
+            reason = self.library.why_missing(package)
+            return f"from {shown!r}: {reason}" if reason else None
         why = self.library.why_not(module)
         if not why and isinstance(node, ast.ImportFrom) and self.library.is_there(f"{module}.{alias.name}"):
             why = self.library.why_not(f"{module}.{alias.name}")
@@ -95,7 +95,7 @@ class Imports:
         if self.why_not(node, alias) is not None:
             return False
         module = self._module_of(node, alias)
-        return self.library.is_application(module) or why_missing(module) is None
+        return self.library.is_application(module) or self.library.why_missing(module) is None
 
     def _module_of(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
         """The full name of the module that is imported; empty for a relative one that leads nowhere."""

@@ -112,6 +112,6 @@ def why_missing(name: str) -> "str | None":
             "use a package in pure Python, or do this part outside"
         )
     return (
-        "the sandbox has the standard library only; packages cannot go along into it, "
-        "and a file that is run by its path comes alone"
+        "the sandbox has the standard library, and the packages in pure Python that are asked for: "
+        "packages=[...], or a block of script metadata in the file"
     )

@@ -25,6 +25,7 @@ __all__ = [
     "choose_task",
     "program_from_source",
     "read_program",
+    "read_source",
     "shown_path",
     "with_module",
 ]
@@ -92,8 +93,13 @@ def read_program(path: str | os.PathLike[str]) -> Program:
     """
     file = Path(path)
     shown = shown_path(file)
-    program = program_from_source(_decode(_read(file, shown), shown), shown)
+    program = program_from_source(read_source(file, shown), shown)
     return msgspec.structs.replace(program, is_file=True)
+
+
+def read_source(file: Path, shown: str) -> str:
+    """The text of a Python file, which errors call `shown`. Raises InvalidProgram."""
+    return _decode(_read(file, shown), shown)
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:

@@ -43,9 +43,11 @@ class Sibling:
 class Library:
     """Looks modules up by their names. What was found once stays, so that one slice sees one state of the files."""
 
-    def __init__(self, home: str) -> None:
-        """`home` is the module whose slice is made, and which the caller has at hand."""
-        self._home = home
+    def __init__(self, home: str, packages: frozenset[str] = frozenset()) -> None:
+        """`home` is the module whose slice is made, and which the caller has at hand. `packages` are the top-level
+        names that the sandbox can import beside the standard library's.
+        """
+        self._home, self.packages = home, packages
         self._specs: dict[str, ModuleSpec | None] = {}
         self._origins: dict[str, Path | None] = {}
         self._siblings: dict[str, Sibling] = {}
@@ -80,8 +82,12 @@ class Library:
         if origin is None:
             return None if spec.submodule_search_locations is not None else _NO_SOURCE
         if _is_abroad(Path(origin)):  # a package that is spread over several folders
-            return why_missing(name)
+            return self.why_missing(name)
         return None if origin.endswith(".py") else _NO_SOURCE
+
+    def why_missing(self, name: str) -> str | None:
+        """Why the sandbox does not have the module `name`, which is not the application's; None if it has it."""
+        return None if name.partition(".")[0] in self.packages else why_missing(name)
 
     def is_there(self, name: str) -> bool:
         """Whether there is a module `name`, with or without source."""

@@ -31,13 +31,15 @@ MAX_MODULES = 4 << 20
 """Bytes of all modules that go along with a task, as far as they are needed."""
 
 
-def slice_of(thing: Callable[..., object]) -> Program:
+def slice_of(thing: Callable[..., object], packages: frozenset[str] = frozenset()) -> Program:
     """The program that holds `thing` and what it reaches in its application, each on its original line.
 
     `thing` is a plain function or a class at module level whose source is in a file. Names are followed through the
     syntax tree: imports, constants, functions, classes and other tasks, and the statements that change them. Nothing
-    is executed. Raises InvalidProgram, with the line, if it is a lambda, stands inside a function or closes over live
-    values, if its source cannot be found or has changed, or if it needs a module that cannot go along.
+    is executed. `packages` are the top-level names of the packages that the sandbox has.
+
+    Raises InvalidProgram, with the line, if it is a lambda, stands inside a function or closes over live values, if
+    its source cannot be found or has changed, or if it needs a module that cannot go along.
     """
     origin = _class_origin(thing) if isinstance(thing, type) else _function_origin(thing)
     path, source = _source_of(origin)
@@ -46,7 +48,7 @@ def slice_of(thing: Callable[..., object]) -> Program:
     with too_deep(path):
         _check_unchanged(origin, parse(source, path), source, path)
         home = Sibling(origin.module, path, source, "__path__" in origin.namespace)
-        search = Search(Application(home, origin.namespace.get("__package__") or ""), origin.name)
+        search = Search(Application(home, origin.namespace.get("__package__") or "", packages), origin.name)
         return _program_of(search)
 
 

@@ -6,6 +6,7 @@ import anyio
 
 from capsule import CapsuleError
 from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
+from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
 from .run import FAILED, INTERRUPTED, SUCCESS
@@ -35,9 +36,12 @@ def show() -> int:
     screen.result(str(cache_folder()))
     try:
         current, rows = find_guest(), list(cached_guests())
+        sets, size = cached_packages()
     except CapsuleError as error:
         screen.error(str(error))
         return FAILED
+    if sets:
+        screen.note(f"{_sets(sets)}, {format_size(size)}")
     if not rows:
         screen.note("nothing is cached; `capsule setup` builds the guest")
         return SUCCESS
@@ -62,8 +66,15 @@ def clear() -> int:
     screen = Screen()
     try:
         count, size = clear_cache()
+        sets, more = clear_packages()
     except CapsuleError as error:
         screen.error(str(error))
         return FAILED
     screen.result(f"removed {count} compiled {'guest' if count == 1 else 'guests'}, {format_size(size)}")
+    if sets:
+        screen.result(f"removed {_sets(sets)}, {format_size(more)}")
     return SUCCESS
+
+
+def _sets(count: int) -> str:
+    return f"{count} {'set' if count == 1 else 'sets'} of packages"

@@ -77,6 +77,11 @@ def run(
         typer.Option("--json", help="Print the envelope on one line of stdout, and what the task prints on stderr."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each task's start, end and cost.")] = False,
+    packages: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--with", help="A package in pure Python that it can import, e.g. toolz; may be repeated."),
+    ] = None,
+    requirements: Annotated[Ceiling, typer.Option(help="A file that names such packages, one a line.")] = None,
     timeout: Annotated[Ceiling, typer.Option(help="No task runs longer, e.g. 500ms, 30s, 5m.")] = None,
     compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
@@ -88,6 +93,7 @@ def run(
     """
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
+        packages=packages or [], requirements=requirements,
         grants=_grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host}),
         argv=sys.argv[1:],
     )  # fmt: skip

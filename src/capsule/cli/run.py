@@ -32,6 +32,8 @@ class Call:
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
+    packages: list[str] = field(default_factory=list)
+    requirements: str | None = None
     grants: Grants = field(default_factory=Grants)
     argv: list[str] = field(default_factory=list)
     """The words of the command line behind the program's name, to say what to change in them."""
@@ -68,10 +70,12 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
-            runtime = Runtime(policy=scope.policy, ceiling=scope.ceiling, on_event=on_event, progress=phases)
+            runtime = Runtime(
+                packages=_packages(call), policy=scope.policy, ceiling=scope.ceiling, on_event=on_event, progress=phases
+            )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
-        ref = await runtime.spawn(scope.target, *args, **kwargs)
+            ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
 
 
@@ -90,6 +94,15 @@ def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
     if call.args_file is not None:
         return _typed(_read(call.args_file), f"--args-file {call.args_file}")
     return list(call.args), {}
+
+
+def _packages(call: Call) -> list[str]:
+    """Those of the command line; the file declares its own."""
+    if call.requirements is None:
+        return call.packages
+    from capsule.packages import read_requirements
+
+    return [*call.packages, *read_requirements(call.requirements)]
 
 
 def _read(name: str) -> str:

@@ -98,7 +98,7 @@ class Phases:
         if self._progress is not None:
             self._progress.stop()
         if self.count and error is None:
-            self._screen.note(f"capsule: the guest is ready ({time.monotonic() - self._began:.0f} s)", "green")
+            self._screen.note(f"capsule: ready ({time.monotonic() - self._began:.0f} s)", "green")
 
     def __call__(self, phase: str) -> None:
         """The next phase begins."""

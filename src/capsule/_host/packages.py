@@ -1,0 +1,86 @@
+"""The capability "package": a guest reads the packages of its own program, a file at a time.
+
+Which set that is stands in the program and is never said by a guest. A name is looked up in the set's own table of
+contents and means nothing else; no path of this machine is made of it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import anyio
+import msgspec
+
+from ..abc import CallContext, Capability
+from ..errors import Denied, InvalidArguments
+
+__all__ = ["Readable", "make_package_capability"]
+
+MOST_NAME = 400
+
+
+class Readable(Protocol):
+    """A set of packages."""
+
+    def find(self, module: str) -> tuple[str, bool] | None:
+        """The path of a module and whether it is a package."""
+
+    def code(self, path: str) -> str | None:
+        """Its byte code as text."""
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file."""
+
+    def read(self, path: str) -> bytes:
+        """A file."""
+
+    def entries(self, folder: str) -> list[str] | None:
+        """What is in a folder."""
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    module: str | None = None
+    file: str | None = None
+    folder: str | None = None
+
+
+def make_package_capability(set_of: Callable[[CallContext], Readable | None]) -> Capability:
+    """The capability. `set_of` answers the packages of a caller's program, in a thread, as it may open files.
+
+    `{"module"}` answers `{"path", "is_package", "code"?, "source"?}` or null, `{"file"}` the content in base64 or
+    null, `{"folder"}` a list of names or null. Raises Denied for a program without packages.
+    """
+
+    async def package(context: CallContext, payload: Any) -> Any:
+        asked = msgspec.convert(payload, _Asked)
+        names = [name for name in (asked.module, asked.file, asked.folder) if name is not None]
+        if len(names) != 1 or len(names[0]) > MOST_NAME:
+            raise InvalidArguments(f"package: one module, file or folder, of at most {MOST_NAME} characters")
+        return await anyio.to_thread.run_sync(_answer, set_of, context, asked)
+
+    return package
+
+
+def _answer(set_of: Callable[[CallContext], Readable | None], context: CallContext, asked: _Asked) -> Any:
+    found = set_of(context)
+    if found is None:
+        raise Denied("reading packages", 'packages=["..."], or a block of script metadata in the file,')
+    if asked.module is not None:
+        return _module(found, asked.module)
+    if asked.file is not None:
+        return base64.b64encode(found.read(asked.file)).decode() if found.size(asked.file) is not None else None
+    return found.entries(asked.folder or "")
+
+
+def _module(found: Readable, name: str) -> dict[str, Any] | None:
+    where = found.find(name)
+    if where is None:
+        return None
+    path, is_package = where
+    answer: dict[str, Any] = {"path": path, "is_package": is_package}
+    if found.size(path) is None:  # a folder without code of its own
+        return answer
+    code = found.code(path)
+    return {**answer, "code": code} if code else {**answer, "source": base64.b64encode(found.read(path)).decode()}

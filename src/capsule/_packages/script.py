@@ -1,0 +1,85 @@
+"""Inline script metadata (PEP 723): the block of comments in which a file says which packages it needs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ..errors import InvalidPackages, InvalidProgram
+from .requirements import GUEST_PYTHON, parse_all
+
+__all__ = ["requirements_in"]
+
+MOST_BLOCK = 64 << 10
+"""Characters of the block. It may be a stranger's."""
+
+_START, _END = "# /// script", "# ///"
+
+
+def requirements_in(source: str, path: str) -> tuple[str, ...]:
+    """The packages that `source` declares in a `# /// script` block; none without one.
+
+    Raises InvalidProgram, with the line of the block, if it cannot be read, asks for something that is no package, or
+    for another Python than the sandbox has. `[tool]` tables are left to their tools.
+    """
+    if _START not in source:
+        return ()
+    found = _block(source, path)
+    if found is None:
+        return ()
+    line, text = found
+    try:
+        return _read(text)
+    except (InvalidPackages, ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, InvalidPackages) else f"the script metadata is no TOML: {error}"
+        raise InvalidProgram(reason[:500], path=path, line=line) from None
+
+
+def _block(source: str, path: str) -> tuple[int, str] | None:
+    """The line on which the block starts, and its content."""
+    found: tuple[int, str] | None = None
+    for line, run in _runs(source):
+        start = next((n for n, text in enumerate(run) if text.rstrip() == _START), None)
+        end = next((n for n in range(len(run) - 1, -1, -1) if run[n].rstrip() == _END), None)
+        if start is None or end is None or end < start:
+            continue  # never closed, and so no block
+        if found is not None:
+            raise InvalidProgram("a second block of script metadata; one is allowed", path=path, line=line + start)
+        text = "\n".join(each[2:] for each in run[start + 1 : end])
+        if len(text) > MOST_BLOCK:
+            reason = f"the script metadata is larger than {MOST_BLOCK:,} characters"
+            raise InvalidProgram(reason, path=path, line=line + start)
+        found = (line + start, text)
+    return found
+
+
+def _runs(source: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines of comments without another line between them, with the number of the first: a block lies within one.
+
+    Each line is looked at once: a file may consist of beginnings of blocks.
+    """
+    run: list[str] = []
+    for number, line in enumerate([*source.split("\n"), ""], 1):
+        if line.rstrip() == "#" or line.startswith("# "):
+            run.append(line)
+        elif run:
+            yield number - len(run), run
+            run = []
+
+
+def _read(text: str) -> tuple[str, ...]:
+    read = tomllib.loads(text)
+    wanted, python = read.get("dependencies", []), read.get("requires-python", "")
+    if not isinstance(wanted, list):
+        raise InvalidPackages('dependencies is a list of texts, such as ["toolz>=1"]')
+    if not isinstance(python, str):
+        raise InvalidPackages('requires-python is a text, such as ">=3.11"')
+    try:
+        suits = SpecifierSet(python).contains(GUEST_PYTHON)
+    except InvalidSpecifier:
+        raise InvalidPackages(f"requires-python: {python[:80]!r} is no range of versions, such as '>=3.11'") from None
+    if not suits:
+        raise InvalidPackages(f"the file asks for Python {python[:80]}, and the sandbox runs {GUEST_PYTHON}")
+    return parse_all(wanted)

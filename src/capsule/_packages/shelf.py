@@ -1,0 +1,144 @@
+"""Packages as they are kept: one archive of our own making for each set, and one with its byte code.
+
+Written aside and renamed, so that what is there is whole. Nothing is ever unpacked: a file is read out of the archive
+by the very name that stands in its table of contents, so that no name leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .wheel import Wheel
+
+__all__ = ["PackageSet", "key_of", "write_code", "write_set"]
+
+FORMAT = "1"
+_ABOUT = "about.json"
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive says of itself."""
+
+    packages: dict[str, str]
+    """Each package with its version."""
+
+    names: tuple[str, ...]
+    """What can be imported, by top-level name."""
+
+
+def key_of(requirements: Sequence[str]) -> str:
+    """A key for what is asked for and where pip would look for it, fit for a file name."""
+    place = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("PIP_")]
+    return hashlib.sha256("\n".join([FORMAT, *requirements, "", *place]).encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def write_set(target: Path, wheels: Iterable[Wheel], taken: Collection[str]) -> None:
+    """Put the files of all `wheels` into one archive. Names in `taken` are the sandbox's own: nothing hides them.
+
+    Raises InvalidPackages for a damaged wheel; nothing is left behind then.
+    """
+    versions: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    for wheel in wheels:
+        versions[wheel.name] = str(wheel.version)
+        files |= dict(wheel.files())
+    names = {path.partition("/")[0].removesuffix(".py") for path in files if path.endswith(".py")}
+    importable = tuple(sorted(name for name in names if name.isidentifier() and name not in taken))
+    about = msgspec.json.encode(About(packages=versions, names=importable))
+    with _archive(target, zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_ABOUT, about)
+        for path, content in files.items():
+            archive.writestr(f"files/{path}", content)
+
+
+def write_code(target: Path, code: Mapping[str, str]) -> None:
+    """Put byte code, as text by the path of its source, into an archive."""
+    with _archive(target, zipfile.ZIP_STORED) as archive:
+        for path, text in code.items():
+            archive.writestr(path, text)
+
+
+@contextlib.contextmanager
+def _archive(target: Path, compression: int) -> Iterator[zipfile.ZipFile]:
+    handle, name = tempfile.mkstemp(prefix=f"{target.stem}-", suffix=".new", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as opened, zipfile.ZipFile(opened, "w", compression) as archive:
+            yield archive
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+class PackageSet:
+    """One set of packages, open for reading, also from several threads. `close` gives its files back."""
+
+    def __init__(self, content: Path, code: Path | None = None) -> None:
+        """Raises OSError, BadZipFile or ValueError for an archive that is missing or damaged."""
+        with contextlib.ExitStack() as stack:
+            self._content = stack.enter_context(zipfile.ZipFile(content))
+            self._code = stack.enter_context(zipfile.ZipFile(code)) if code else None
+            self.about = msgspec.json.decode(self._content.read(_ABOUT), type=About)
+            self._stack = stack.pop_all()
+        self._sizes = {
+            info.filename.removeprefix("files/"): info.file_size
+            for info in self._content.infolist()
+            if info.filename != _ABOUT
+        }
+        self._compiled = set(self._code.namelist()) if self._code else set()
+        self._folders: dict[str, set[str]] = {}
+        for path in self._sizes:
+            rest = path
+            while rest:
+                rest, _, last = rest.rpartition("/")
+                self._folders.setdefault(rest, set()).add(last)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be imported, by top-level name."""
+        return self.about.names
+
+    def sources(self) -> list[str]:
+        """The paths of all Python files."""
+        return sorted(path for path in self._sizes if path.endswith(".py"))
+
+    def find(self, module: str) -> tuple[str, bool] | None:
+        """The path of a module's file and whether it is a package; a folder without one has the path of the folder."""
+        if module.partition(".")[0] not in self.names or not all(map(str.isidentifier, module.split("."))):
+            return None
+        path = module.replace(".", "/")
+        if f"{path}/__init__.py" in self._sizes:
+            return f"{path}/__init__.py", True
+        if f"{path}.py" in self._sizes:
+            return f"{path}.py", False
+        return (path, True) if path in self._folders else None
+
+    def code(self, path: str) -> str | None:
+        """The byte code of the Python file at `path` as text, or None if there is none."""
+        if self._code is None or path not in self._compiled:
+            return None
+        return self._code.read(path).decode("ascii")
+
+    def size(self, path: str) -> int | None:
+        """Bytes of the file at `path`; None if there is no such file."""
+        return self._sizes.get(path)
+
+    def read(self, path: str) -> bytes:
+        """The file at `path`, for which `size` has an answer."""
+        return self._content.read(f"files/{path}")
+
+    def entries(self, folder: str) -> list[str] | None:
+        """What is in a folder ("" is the outermost); None if there is no such folder."""
+        found = self._folders.get(folder)
+        return sorted(found) if found is not None else None
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()

@@ -1,0 +1,188 @@
+"""The packages of one runtime's programs: at hand before a program runs, open while guests read them.
+
+Their byte code is made by a sandbox, which has the right Python for it and which nothing in a package's source can
+leave. It only compiles; no code of a package runs there.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio
+from msgspec.structs import replace
+
+from ._installing import Progress, code_file, install, open_set
+from ._packages.requirements import parse_all
+from ._packages.shelf import PackageSet, key_of, write_code
+from ._values import Packages, Parameter, Program, TaskSpec
+from .abc import CallContext
+from .errors import InvalidProgram, SetupError
+
+__all__ = ["COMPILER", "Provision"]
+
+MOST_OPEN = 32
+"""Sets that are open at once; one that is needed again is opened again."""
+
+MOST_AT_WORK = 4
+"""Sets that are fetched at once; a slow one does not hold up the others."""
+
+MOST_KNOWN = 1000
+
+BATCH = 512 << 10
+"""Bytes of source that one call compiles."""
+
+COMPILER = Program(
+    path="compile.py",
+    source="""
+import base64, marshal, warnings, zlib
+def main(files):
+    warnings.simplefilter("ignore")
+    return [compiled(*file) for file in files]
+def compiled(path, source):
+    try:
+        code = compile(base64.b64decode(source), path, "exec", dont_inherit=True)
+        return base64.b64encode(zlib.compress(marshal.dumps(code), 6)).decode()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+""",
+    tasks=(
+        TaskSpec(
+            name="compile",
+            function="main",
+            line=3,
+            parameters=(Parameter(name="files", kind="positional_or_keyword", required=True),),
+        ),
+    ),
+)
+"""What the sandbox does. A file that does not compile goes along as its source, and fails where it is imported."""
+
+Compile = Callable[[list[tuple[str, str]]], Awaitable[list[str | None] | None]]
+"""Runs COMPILER on files (path, base64 of the source); None if its sandbox did not answer."""
+
+
+class Provision:
+    """Makes packages ready and reads them. `extra` are those that every program of the runtime gets."""
+
+    def __init__(self, extra: Sequence[str], *, takes_declared: bool) -> None:
+        """Raises InvalidPackages."""
+        self._extra = parse_all(extra)
+        self._takes_declared = takes_declared
+        self._ready: dict[tuple[str, ...], Packages] = {}
+        self._open: OrderedDict[str, PackageSet] = OrderedDict()
+        self._locks: dict[tuple[str, ...], anyio.Lock] = {}
+        self._at_work = anyio.CapacityLimiter(MOST_AT_WORK)
+        self._opening = threading.Lock()
+        self._guest = version("componentize-py")
+        self._compile: Compile | None = None
+        self._progress: Progress = lambda _: None
+
+    @property
+    def extra_names(self) -> frozenset[str]:
+        """What every program can import, by top-level name, once `prepare` has answered."""
+        return frozenset(self._ready[self._extra].names) if self._extra else frozenset()
+
+    def use(self, compiled: Compile, progress: Progress) -> None:
+        """What the open runtime offers: how code is compiled, and who hears of what takes long."""
+        self._compile, self._progress = compiled, progress
+
+    def check(self, program: Program) -> None:
+        """Raises InvalidProgram if the program declares packages and files may not."""
+        if program.requirements and not self._takes_declared:
+            wanted = ", ".join(program.requirements)
+            reason = f"the file declares packages ({wanted}), and this runtime takes none from files"
+            raise InvalidProgram(f"{reason}; Runtime(script_packages=True) would", path=program.path)
+
+    async def prepare(self, program: Program) -> Program:
+        """`program` with its packages at hand. Raises InvalidPackages, SetupError and InvalidProgram."""
+        self.check(program)
+        wanted = tuple(sorted({*self._extra, *program.requirements}))
+        if not wanted:
+            return program
+        found = self._ready.get(wanted)
+        if found is None:
+            found = await self._fetched(wanted)
+        return replace(program, packages=found)
+
+    async def _fetched(self, wanted: tuple[str, ...]) -> Packages:
+        """One caller does the work; others who want the same wait, and take over if it is cancelled."""
+        try:
+            async with self._locks.setdefault(wanted, anyio.Lock()), self._at_work:
+                found = self._ready.get(wanted) or await self._make_ready(wanted)
+        finally:
+            self._locks.pop(wanted, None)  # who comes late to it waits for the same file lock instead
+        if len(self._ready) >= MOST_KNOWN:  # files declare what they like
+            self._ready = {self._extra: self._ready[self._extra]} if self._extra in self._ready else {}
+        self._ready[wanted] = found
+        return found
+
+    async def _make_ready(self, wanted: tuple[str, ...]) -> Packages:
+        key = key_of(wanted)
+        code = code_file(key, self._guest)
+        found = await anyio.to_thread.run_sync(open_set, key, code)
+        if found is None:
+            found = await anyio.to_thread.run_sync(open_set, key)
+            if found is None:
+                await install(wanted, self._progress)
+                found = await anyio.to_thread.run_sync(open_set, key)
+            if found is None:
+                raise SetupError("the packages were fetched and are gone again: something removes files of the cache")
+            try:
+                await self._make_code(found, code)
+            finally:
+                found.close()
+            found = await anyio.to_thread.run_sync(open_set, key, code)
+            if found is None:
+                raise SetupError("the packages' byte code is gone again: something removes files of the cache")
+        with_names = Packages(key=key, names=found.names)
+        found.close()
+        return with_names
+
+    async def _make_code(self, found: PackageSet, target: Path) -> None:
+        self._progress("compiling packages")
+        code: dict[str, str] = {}
+        batch: list[tuple[str, str]] = []
+        size = 0
+        for path in found.sources():
+            source = await anyio.to_thread.run_sync(found.read, path)
+            batch.append((path, base64.b64encode(source).decode()))
+            size += len(source)
+            if size >= BATCH:
+                code |= await self._compiled(batch)
+                batch, size = [], 0
+        code |= await self._compiled(batch)
+        await anyio.to_thread.run_sync(write_code, target, code)
+
+    async def _compiled(self, batch: list[tuple[str, str]]) -> dict[str, str]:
+        assert self._compile is not None
+        made = await self._compile([(f"/packages/{path}", source) for path, source in batch]) if batch else []
+        if made is None and len(batch) > 1:  # one of them was too much for a sandbox: it alone stays a source
+            middle = len(batch) // 2
+            return {**await self._compiled(batch[:middle]), **await self._compiled(batch[middle:])}
+        return {path: text for (path, _), text in zip(batch, made or [], strict=False) if isinstance(text, str)}
+
+    def set_of(self, context: CallContext) -> PackageSet | None:
+        """The packages of the program that a guest runs. Called in threads."""
+        packages = context.program.packages
+        return None if packages is None else self._opened(packages.key)
+
+    def _opened(self, key: str) -> PackageSet:
+        with self._opening:
+            if key not in self._open:
+                found = open_set(key, code_file(key, self._guest))
+                if found is None:
+                    raise SetupError("the packages are gone: something removed files of the cache")
+                self._open[key] = found
+                if len(self._open) > MOST_OPEN:  # closed when the last thread that reads it lets go
+                    self._open.popitem(last=False)
+            self._open.move_to_end(key)
+            return self._open[key]
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._open:
+            self._open.popitem()[1].close()

@@ -1,0 +1,105 @@
+"""Imports of the program's packages: the host hands over one module at a time, as byte code that it keeps.
+
+Asked after the standard library, so that no package stands in the place of one of its modules.
+"""
+
+import base64
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import marshal
+import sys
+import zlib
+
+from . import _package_files, _wire
+
+ROOT = "/packages/"
+
+
+def _ask(what, name):
+    return _wire.call("package", {what: name}, lambda answer: ImportError(answer["message"]))
+
+
+class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds and loads what the host has for this program."""
+
+    def __init__(self):
+        self.names = frozenset()
+
+    def offer(self, names):
+        """Make the modules below `names` importable, instead of those before."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in self.names]:
+            if isinstance(getattr(sys.modules[name], "__loader__", None), Packages):
+                del sys.modules[name]
+        self.names = frozenset(names)
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in self.names:
+            return None
+        found = _ask("module", name)
+        if found is None:
+            return None
+        file = ROOT + found["path"]
+        spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=found["is_package"])
+        if found["is_package"]:
+            spec.submodule_search_locations = [file.removesuffix("/__init__.py")]
+        if "code" in found or "source" in found:
+            spec.has_location = True
+            spec.loader_state = found
+        else:
+            spec.loader_state = {"code": None}  # a folder without __init__.py
+        return spec
+
+    def exec_module(self, module):
+        spec = module.__spec__
+        found, spec.loader_state = spec.loader_state, None
+        if (code := self._code(found or _ask("module", spec.name), spec.origin)) is not None:
+            exec(code, module.__dict__)
+
+    def _code(self, found, file):
+        if text := found.get("code"):
+            return marshal.loads(zlib.decompress(base64.b64decode(text)))
+        if "source" in found:
+            return compile(base64.b64decode(found["source"]), file, "exec", dont_inherit=True)
+        return None
+
+    def get_code(self, name):
+        found = _ask("module", name)
+        if found is None:
+            raise ImportError(f"no module named {name!r}", name=name)
+        return self._code(found, ROOT + found["path"])
+
+    def is_package(self, name):
+        found = _ask("module", name)
+        return bool(found) and found["is_package"]
+
+    def get_filename(self, name):
+        found = _ask("module", name)
+        return ROOT + found["path"] if found else None
+
+    def get_source(self, name):
+        found = _ask("module", name)
+        if found is None or not found["path"].endswith(".py"):
+            return None
+        return importlib.util.decode_source(self.get_data(ROOT + found["path"]))
+
+    def get_data(self, path):
+        """The bytes of a file of the packages: what `pkgutil.get_data` asks for."""
+        found = _ask("file", str(path).removeprefix(ROOT))
+        if found is None:
+            raise FileNotFoundError(2, "No such file in the packages", path)
+        return base64.b64decode(found)
+
+    def get_resource_reader(self, name):
+        return _package_files.reader(self, name)
+
+    def find_distributions(self, context):
+        """For `importlib.metadata`."""
+        return _package_files.distributions(self, context) if self.names else ()
+
+    def listed(self, folder):
+        """What is in a folder of the packages, or None."""
+        return _ask("folder", folder)
+
+
+packages = Packages()

@@ -1,0 +1,278 @@
+"""Packages inside the sandbox: in files, tasks of an application, sessions and sub-tasks, on both loops."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
+from capsule._guest.cache import CompiledGuest
+from packages.wheels import Index
+
+BLOCK = "# /// script\n# dependencies = [{}]\n# ///\n"
+
+
+@pytest.fixture
+def foo(index: Index) -> Index:
+    """A package with a bit of everything."""
+    index.wheel(
+        "foo",
+        "1.2",
+        needs=["bar"],
+        files={
+            "foo/__init__.py": "from .part import double\nfrom bar import VERSION\n__version__ = '1.2'\n",
+            "foo/part.py": "def double(x):\n    return 2 * x\n\ndef fail():\n    raise KeyError('inside foo')\n",
+            "foo/data/words.txt": "one\ntwo\n",
+            "foo/data/raw.bin": bytes(range(256)),
+            "foo/old.py": "print 'of Python 2'\n",
+            "space/thing.py": "X = 1\n",
+            "json.py": "raise ImportError('the wrong one')\n",
+            "capsule/__init__.py": "raise ImportError('the wrong one')\n",
+        },
+    )
+    index.wheel("bar")
+    return index
+
+
+def program(body: str, packages: str = "'foo'") -> str:
+    return BLOCK.format(packages) + "from capsule import task\n@task\ndef main():\n" + body
+
+
+ROWS = {
+    "a module": ("import foo; return [foo.double(4), foo.VERSION]", [8, "1.0"]),
+    "a part": ("from foo.part import double; return double(2)", 4),
+    "a folder without code": ("import space.thing; return space.thing.X", 1),
+    "its file": ("import foo; return [foo.__file__, foo.__path__]", ["/packages/foo/__init__.py", ["/packages/foo"]]),
+    "its version": ("from importlib.metadata import version; return version('Foo')", "1.2"),
+    "all versions": (
+        "from importlib.metadata import distributions; return sorted(d.name for d in distributions())",
+        ["bar", "foo"],
+    ),
+    "no such version": (
+        "import importlib.metadata as m\n    try: m.version('nope')\n    except m.PackageNotFoundError: return 1",
+        1,
+    ),
+    "its data": (
+        "from importlib.resources import files\n"
+        "    return files('foo').joinpath('data', 'words.txt').read_text().split()",
+        ["one", "two"],
+    ),
+    "its data in bytes": (
+        "import pkgutil; return len(set(pkgutil.get_data('foo', 'data/raw.bin')))",
+        256,
+    ),
+    "its folder": (
+        "from importlib.resources import files\n"
+        "    folder = files('foo') / 'data'\n"
+        "    return [folder.is_dir(), sorted(e.name for e in folder.iterdir()), (folder / 'no').is_file()]",
+        [True, ["raw.bin", "words.txt"], False],
+    ),
+    "the library stays": ("import json; return json.loads('1')", 1),
+    "capsule stays": ("import capsule; return capsule.task.__name__", "task"),
+    "a module that is none": (
+        "try: import foo.nope\n    except ModuleNotFoundError as error: return str(error)",
+        "No module named 'foo.nope'",
+    ),
+    "old code": (
+        "try: import foo.old\n    except SyntaxError as error: return [error.filename, error.lineno]",
+        ["/packages/foo/old.py", 1],
+    ),
+    "its source": ("import inspect, foo; return inspect.getsource(foo.double)", "def double(x):\n    return 2 * x\n"),
+    "in async code": (
+        "import asyncio\n    async def go():\n        import foo\n        await asyncio.sleep(0)\n        return foo.double(1)\n    return asyncio.run(go())",
+        2,
+    ),
+}
+
+
+async def test_a_file_that_declares_packages(foo: Index, guest: CompiledGuest, write) -> None:
+    """Whatever a program does with them."""
+    async with Runtime(progress=lambda _: None) as runtime:
+        for name, (body, value) in ROWS.items():
+            ref = await runtime.spawn(write("app.py", program("    " + body)))
+            outcome = await ref.outcome()
+            assert (name, outcome.error, outcome.result) == (name, None, value)
+
+
+async def test_others_have_nothing_of_it(foo: Index, guest: CompiledGuest, write) -> None:
+    """Packages are the program's that asked for them; the error says how to ask."""
+    async with Runtime(progress=lambda _: None) as runtime:
+        assert await runtime.run(write("one.py", program("    import foo; return foo.double(1)"))) == 2
+        with pytest.raises(TaskFailed, match=r"no module named 'foo'.*packages=\[\.\.\.\]"):
+            await runtime.run(write("two.py", "def main():\n    import foo\n"))
+        with pytest.raises(TaskFailed, match=r"[Nn]o module named 'foo'"):
+            await runtime.run(write("three.py", program("    import foo", "'bar'")))
+
+
+async def test_errors_show_where(foo: Index, guest: CompiledGuest, write) -> None:
+    """A traceback has the package's lines, under a name that is no path of this machine."""
+    async with Runtime(progress=lambda _: None) as runtime:
+        ref = await runtime.spawn(write("app.py", program("    from foo import part; part.fail()")))
+        failure = (await ref.outcome()).error
+    assert failure is not None
+    assert 'File "/packages/foo/part.py", line 5, in fail\n    raise KeyError' in (failure.traceback or "")
+
+
+@task(compute="LOW")
+def doubled(number: int) -> int:
+    """A task of an application, which need not have the package itself."""
+    import foo
+
+    return foo.double(number) + helped(number)
+
+
+@task(compute="LOW")
+def helped(number: int) -> int:
+    from foo.part import double
+
+    return double(number)
+
+
+async def test_tasks_of_an_application(foo: Index, guest: CompiledGuest) -> None:
+    """With packages of the runtime's, in sub-tasks, map, sessions and eval too; without them, the import says how to ask."""
+    async with Runtime(packages=["foo>=1"], progress=lambda _: None) as runtime:
+        assert await runtime.run(doubled, 2) == 8
+        assert [outcome.result async for outcome in runtime.map(helped, [1, 2])] == [2, 4]
+        assert (await runtime.eval("import foo; foo.double(3)")).value == 6
+        async with runtime.session() as session:
+            await session.run("import foo")
+            assert (await session.run("foo.double(4)")).value == 8
+    async with Runtime() as runtime:
+        with pytest.raises(TaskFailed, match=r"no module named 'foo'.*packages=\[\.\.\.\]"):
+            await runtime.run(doubled, 2)
+
+
+async def test_both_ways_at_once(foo: Index, guest: CompiledGuest, write) -> None:
+    """A file gets the runtime's packages and its own."""
+    index = foo
+    index.wheel("baz")
+    async with Runtime(packages=["baz"], progress=lambda _: None) as runtime:
+        body = "    import baz, foo; return [baz.VERSION, foo.__version__]"
+        assert await runtime.run(write("app.py", program(body))) == ["1.0", "1.2"]
+
+
+async def test_a_runtime_that_takes_none_from_files(foo: Index, guest: CompiledGuest, write) -> None:
+    """It says what the file wanted and what would allow it; its own packages stay."""
+    async with Runtime(packages=["bar"], script_packages=False, progress=lambda _: None) as runtime:
+        file = write("app.py", program("    import foo"))
+        for call in (runtime.run, runtime.spawn):
+            with pytest.raises(InvalidProgram, match=r"packages \(foo\).*script_packages=True"):
+                await call(file)
+        with pytest.raises(InvalidProgram, match="script_packages"):
+            runtime.check(file)
+        assert await runtime.run(write("own.py", "def main():\n    import bar\n    return bar.VERSION")) == "1.0"
+
+
+async def test_what_cannot_be_had_is_said_before_anything_runs(foo: Index, guest: CompiledGuest, write) -> None:
+    """As an error for the caller, and as an envelope; a runtime with such packages does not open."""
+    foo.wheel("nat", tag="cp314-cp314-manylinux_2_17_x86_64")
+    async with Runtime(progress=lambda _: None) as runtime:
+        with pytest.raises(InvalidPackages, match="nat needs compiled code"):
+            await runtime.run(write("app.py", program("    return 1", "'nat'")))
+        assert await runtime.run(write("fine.py", "def main(): return 1")) == 1
+    with pytest.raises(InvalidPackages, match="no package nosuch"):
+        async with Runtime(packages=["nosuch"], progress=lambda _: None):
+            pytest.fail("it opened")
+    envelope = await run(write("other.py", "def main(): return 1"), packages=["nat"])
+    assert envelope["error"]["error_type"] == "invalid"
+    assert "nat needs compiled code" in envelope["error"]["message"]
+    with pytest.raises(InvalidPackages, match="no name of a package"):
+        Runtime(packages=["--index-url=http://example.com"])
+
+
+async def test_byte_code_is_made_once(foo: Index, guest: CompiledGuest, write) -> None:
+    """The first runtime hears of it, the next one does not."""
+    heard: list[str] = []
+    file = write("app.py", program("    import foo; return foo.double(1)"))
+    for _ in range(2):
+        async with Runtime(progress=heard.append) as runtime:
+            assert await runtime.run(file) == 2
+            assert await runtime.run(file) == 2
+    assert heard == ["fetching packages", "compiling packages"]
+
+
+def test_the_host_did_not_import_them() -> None:
+    """All of this ran inside."""
+    assert not {"foo", "bar", "baz"} & set(sys.modules)
+
+
+REQUESTS = """\
+# /// script
+# dependencies = ["requests"]
+# ///
+from capsule import task
+
+@task(compute="HIGH", allowed_hosts=["{host}"])
+def main(base):
+    import requests
+    found = [requests.get(base + "/").text]
+    with requests.Session() as session:
+        session.headers["X-Ours"] = "1"
+        answer = session.post(base + "/echo", json={{"a": [1]}}, params={{"q": "b c"}})
+        echoed = answer.json()
+        found += [answer.status_code, echoed["body"], "X-Ours: 1" in echoed["head"], "q=b+c" in echoed["head"]]
+        found.append(session.get(base + "/redirect/302/home").text)
+    try:
+        requests.get("https://example.com/")
+    except requests.ConnectionError as error:
+        found.append("allowed_hosts" in str(error))
+    return found
+"""
+
+
+@pytest.mark.slow
+async def test_requests(guest: CompiledGuest, write) -> None:
+    """The real one, from the configured index, against a real server on loopback."""
+    from host.servers import serving
+
+    with serving() as server:
+        server.redirects["home"] = "/"
+        host = f"127.0.0.1:{server.port}"
+        file = write("app.py", REQUESTS.format(host=host))
+        async with Runtime(ceiling=Policy(allowed_hosts=[host]), progress=lambda _: None) as runtime:
+            found = await runtime.run(file, server.url(""))
+    assert found[0] == "hello"
+    assert found[1:] == [200, '{"a": [1]}', True, True, "hello", True]
+
+
+@pytest.mark.slow
+async def test_real_packages_that_cannot_go_along(guest: CompiledGuest, write) -> None:
+    """Each by its name, with the reason."""
+    async with Runtime(progress=lambda _: None) as runtime:
+        for name, words in {"numpy": "numpy needs compiled code", "pandas": "pandas needs compiled code"}.items():
+            with pytest.raises(InvalidPackages, match=words):
+                await runtime.run(write("app.py", program("    return 1", repr(name))))
+
+
+def test_sources_name_no_machine(foo: Index, tmp_path: Path) -> None:
+    """What is kept under a key says nothing of where the wheels came from."""
+    from capsule._packages.requirements import parse_all
+    from capsule._packages.resolving import resolve
+    from capsule._packages.shelf import PackageSet, write_set
+
+    (tmp_path / "place").mkdir()
+    write_set(tmp_path / "set.zip", resolve(parse_all(["foo"]), tmp_path / "place"), ())
+    opened = PackageSet(tmp_path / "set.zip")
+    content = b"".join(opened.read(path) for path in opened.sources())
+    opened.close()
+    assert str(tmp_path).encode() not in content
+    assert str(foo.folder).encode() not in content
+
+
+FALLBACK = """\
+# /// script
+# dependencies = ["jinja2", "pyyaml"]
+# ///
+def main():
+    import jinja2, yaml
+    return jinja2.Template("{% for x in xs %}<{{ x|e }}>{% endfor %}").render(xs=yaml.safe_load("- a\\n- '&'"))
+"""
+
+
+@pytest.mark.slow
+async def test_packages_that_need_no_compiled_part(guest: CompiledGuest, write) -> None:
+    """Their wheels are native, and their Python code works without that."""
+    async with Runtime(policy=Policy(compute="HIGH"), progress=lambda _: None) as runtime:
+        assert await runtime.run(write("app.py", FALLBACK)) == "<a><&amp;>"
