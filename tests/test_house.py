@@ -24,11 +24,13 @@ HOST = sorted((SRC / "capsule").rglob("*.py"))
 SDK = sorted((SRC / "capsule_sdk").rglob("*.py"))
 
 LEVELS: list[set[str]] = [
-    {"_hosts", "errors"},
+    {"_hosts", "_mounts", "_variables", "errors"},
+    {"_units"},
     {"policy"},
     {"_values"},
     {"abc"},
     {"_actor", "_guest", "_engine", "_host", "_journal", "_task", "testing"},
+    {"_environment", "_folders"},
     {"_items", "_policies", "_setup", "_source", "_wiring"},
     {"_launcher"},
     {"_runtime"},

@@ -17,7 +17,8 @@ class Policies:
     """Answers which policy something gets. Remembers the answers, for they are asked for often."""
 
     def __init__(self, policy: Policy | None, ceiling: Policy | None, admission: Admission) -> None:
-        self._policy, self._ceiling, self._admission = policy or Policy(), ceiling, admission
+        self._policy, self._admission = (policy or Policy()).anchored("."), admission
+        self._ceiling = ceiling and ceiling.anchored(".")
         self._known: dict[tuple[tuple[str, Any], ...], Policy] = {}
 
     def of(self, spec: TaskSpec | ActorSpec, engine: Engine) -> Policy:
@@ -31,7 +32,7 @@ class Policies:
 
     def of_session(self, policy: Policy | None, engine: Engine) -> Policy:
         """The policy of code that comes as messages. It fails over and over, so no number of restarts ends it."""
-        cut = self._checked(self._within(policy or self._policy), engine)
+        cut = self._checked(self._within(policy.anchored(".") if policy else self._policy), engine)
         return cut.with_settings({"max_restarts": MAX_RESTARTS})
 
     def cut(self, settings: dict[str, Any]) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from ._actor.session import Session, check_language, evaluation_of
 from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
+from ._environment import Environment
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
@@ -60,8 +61,10 @@ class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
     `tools` are functions of the application that every guest may call by name. `policy` is what a task gets that
-    declares nothing else, and `ceiling` what no task can exceed whatever it declares. `max_sandboxes` bounds how many
-    are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait. `on_event` hears of every
+    declares nothing else, and `ceiling` what no task can exceed whatever it declares. The variables that a
+    policy names come from this process, from `env`, which wins, and from `env_file`, a `.env` file, for those that are
+    set nowhere else. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond
+    either, calls wait. `on_event` hears of every
     message and actor on the event loop, printed text included. `progress` hears about work that takes long, such as
     building the guest the first time (default: a line on stderr). `engine` replaces the real engine, for tests.
 
@@ -75,6 +78,8 @@ class Runtime:
         tools: Toolbox = (),
         policy: Policy | None = None,
         ceiling: Policy | None = None,
+        env: Mapping[str, str] | None = None,
+        env_file: str | os.PathLike[str] | None = None,
         max_sandboxes: int = 1000,
         max_memory: int | str = "128GB",
         on_event: Callable[[Event], None] | None = None,
@@ -92,7 +97,8 @@ class Runtime:
         self._given_engine = engine
         self._source = Source()
         self._http = Http()
-        self._launcher = Launcher(self._policies, self._tools)
+        self._environment = Environment(env, env_file)
+        self._launcher = Launcher(self._policies, self._tools, self._environment)
         self._capabilities = make_capabilities(
             self._launcher.call_from_guest, self._launcher.spawn_from_guest, self._start_soon, self._http
         )
@@ -130,6 +136,7 @@ class Runtime:
                 self._notify,
                 write,
                 self._source.check_arguments,
+                environment=self._environment.of,
             )
             self._stack = stack.pop_all()
         return self
@@ -212,6 +219,7 @@ class Runtime:
         world = self._opened()
         check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        self._environment.check(subject.policy, subject.name)
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
@@ -225,6 +233,7 @@ class Runtime:
         world = self._opened()
         check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine))
+        self._environment.check(subject.policy, subject.name)
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -263,7 +272,9 @@ class Runtime:
         """
         _, spec = self._source.resolve_task(task)
         self._source.check_arguments(spec, args, kwargs)
-        check_size(write_without_refs(args, kwargs), self._policies.cut(spec.settings))
+        policy = self._policies.cut(spec.settings)
+        self._environment.check(policy, spec.name)
+        check_size(write_without_refs(args, kwargs), policy)
 
     async def map(
         self,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ._folders import root_of, with_folders
 from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._mounts import project_root
 from ._task import ActorClass, Task
 from ._values import ActorSpec, Program, TaskSpec
 from .errors import InvalidArguments, InvalidProgram, UsageError
@@ -33,7 +35,7 @@ class Source:
             return self._slices[what]
         if isinstance(what, (str, os.PathLike)):
             path, name = split_name(os.fspath(what))
-            program = read_program(path)
+            program = _read(path)
             return program, choose(program, name)
         raise UsageError(
             f"{what!r} cannot run in a sandbox: give a function marked with @task, a class marked with @actor, or a "
@@ -44,7 +46,7 @@ class Source:
         """The same for what runs once, which an actor cannot."""
         if isinstance(task, (str, os.PathLike)):
             path, name = split_name(os.fspath(task))
-            program = read_program(path)
+            program = _read(path)
             return program, choose_task(program, name)
         program, spec = self.resolve(task)
         if isinstance(spec, ActorSpec):
@@ -56,14 +58,16 @@ class Source:
         check_arguments(spec, args, kwargs)
 
 
-def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | ActorSpec]:
-    from ._guest.slicing import slice_of  # a run of a file never needs it
+def _read(path: str) -> Program:
+    return with_folders(read_program(path), project_root(path))
 
+
+def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | ActorSpec]:
     if isinstance(what, Task):
-        program, own = slice_of(what.function), what.function.__name__
+        program, own = _sliced(what.function), what.function.__name__
         spec: TaskSpec | ActorSpec | None = next((spec for spec in program.tasks if spec.function == own), None)
     else:
-        program, own = slice_of(what.cls), what.cls.__name__
+        program, own = _sliced(what.cls), what.cls.__name__
         spec = next((spec for spec in program.actors if spec.cls == own), None)
     if spec is None:
         kind, place = (
@@ -79,6 +83,12 @@ def _slice(what: Task[..., Any] | ActorClass) -> tuple[Program, TaskSpec | Actor
             path=program.path,
         )
     return program, spec
+
+
+def _sliced(thing: Callable[..., Any]) -> Program:
+    from ._guest.slicing import slice_of  # a run of a file never needs it
+
+    return with_folders(slice_of(thing), root_of(thing))
 
 
 def split_name(text: str) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 import traceback
 import types
@@ -78,8 +79,9 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=()):
+def _load(path, source, package="", modules=(), environment=None):
     global _module
+    os.environ.update(environment or {})
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from .._values import Program
@@ -19,8 +21,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     """The request as a JSON object, without the program."""
 
-    def request(self, *, with_program: bool) -> str:
-        """The JSON text for the guest. A fresh sandbox needs the program too."""
+    def request(self, *, with_program: bool, environment: Mapping[str, str] | None = None) -> str:
+        """The JSON text for the guest. A fresh sandbox needs the program too, and what stands in `os.environ`."""
         if not with_program:
             return self.body
         program = self.program
@@ -29,4 +31,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             loaded["package"] = program.package
         if program.modules:
             loaded["modules"] = program.modules
+        if environment:
+            loaded["environment"] = environment
         return f'{{"program":{msgspec.json.encode(loaded).decode()},{self.body[1:]}'

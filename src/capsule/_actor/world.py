@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from .._values import Event, TaskSpec
 from ..abc import Capability, Engine
+from ..policy import Policy
 from .admission import Admission
 from .switchboard import Switchboard
 
@@ -35,6 +36,9 @@ class World:
 
     check_arguments: Callable[[TaskSpec, Sequence[Any], Mapping[str, Any]], None]
     """Raises InvalidArguments if a task or method cannot be called like this."""
+
+    environment: Callable[[Policy], Mapping[str, str]] = lambda _: {}
+    """What guests find in `os.environ` under a policy."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Of messages."""

@@ -95,3 +95,5 @@ error_message = c.wasmtime_error_message
 ByteVector = c.wasm_byte_vec_t
 
 wasi_new = c.wasi_config_new
+wasi_delete = c.wasi_config_delete
+wasi_preopen_dir = c.wasi_config_preopen_dir

@@ -9,6 +9,7 @@ import typer
 import capsule
 
 from . import run as runs
+from .host_side import HostSide
 
 app = typer.Typer(
     name="capsule",
@@ -24,6 +25,7 @@ cache_app = typer.Typer(help="Show the compiled guests of this machine, or clear
 app.add_typer(cache_app, name="cache")
 
 Ceiling = Optional[str]  # noqa: UP045 - typer reads annotations at run time, also on 3.11
+Many = Optional[list[str]]  # noqa: UP045
 
 
 def _version(wanted: bool) -> None:
@@ -60,6 +62,13 @@ def run(
     timeout: Annotated[Ceiling, typer.Option(help="No task runs longer, e.g. 500ms, 30s, 5m.")] = None,
     compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
+    mount: Annotated[
+        Many, typer.Option(help="A folder of the project that programs see: HOST[::GUEST][:ro|:rw]; may be repeated.")
+    ] = None,
+    env: Annotated[
+        Many, typer.Option(help="A variable that programs may see: NAME, or NAME=value; may be repeated.")
+    ] = None,
+    env_file: Annotated[Ceiling, typer.Option(help="A .env file, for variables that are set nowhere else.")] = None,
 ) -> None:
     """Run a file in a sandbox and print what its main task returns.
 
@@ -69,6 +78,7 @@ def run(
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
         ceiling={name: value for name, value in ceiling.items() if value is not None},
+        host=HostSide(mounts=mount or [], env=env or [], env_file=env_file),
     )  # fmt: skip
     raise typer.Exit(runs.run(call))
 

@@ -13,6 +13,7 @@ import anyio
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Policy, Printed, Runtime, UsageError
 
+from .host_side import HostSide
 from .screen import Phases, Screen
 from .story import Story
 
@@ -30,6 +31,7 @@ class Call:
     as_json: bool = False
     verbose: bool = False
     ceiling: dict[str, str] = field(default_factory=dict)
+    host: HostSide = field(default_factory=HostSide)
 
 
 def run(call: Call) -> int:
@@ -60,7 +62,15 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
-            runtime = Runtime(ceiling=ceiling, on_event=on_event, progress=phases)
+            policy, ceiling = call.host.applied(call.target, Policy(), ceiling)
+            runtime = Runtime(
+                policy=policy,
+                ceiling=ceiling,
+                env=call.host.values(),
+                env_file=call.host.env_file,
+                on_event=on_event,
+                progress=phases,
+            )
             runtime.check(call.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
         ref = await runtime.spawn(call.target, *args, **kwargs)
