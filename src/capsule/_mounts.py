@@ -82,10 +82,16 @@ class Mount(msgspec.Struct, frozen=True):
 
 def normal_mounts(values: Iterable[Any]) -> tuple[Mount, ...]:
     """A list of folders in its normal form. Raises ValueError with a reason."""
-    found = tuple(dict.fromkeys(map(Mount.parse, values)))
+    found: dict[str, Mount] = {}
+    for mount in map(Mount.parse, values):
+        known = found.setdefault(mount.guest, mount)
+        if known.host != mount.host:
+            raise ValueError(f"{known.host!r} and {mount.host!r} would both be called {mount.guest} inside")
+        if mount.is_writable:
+            found[mount.guest] = mount
     if len(found) > _MOST_MOUNTS:
         raise ValueError(f"more than {_MOST_MOUNTS} folders")
-    return found
+    return tuple(found.values())
 
 
 def narrowed(mounts: Iterable[Mount], ceiling: Iterable[Mount]) -> tuple[Mount, ...]:

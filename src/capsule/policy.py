@@ -234,6 +234,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return parse_size(self.max_response, "max_response")
 
     @property
+    def folders(self) -> tuple[Mount, ...]:
+        """`mounts` and `allowed_files`, one for each name inside; of two that have the same, the one in `mounts`."""
+        return tuple({mount.guest: mount for mount in (*self.allowed_files, *self.mounts)}.values())
+
+    @property
     def workspace_bytes(self) -> int | None:
         """`workspace` in bytes."""
         return None if self.workspace is None else parse_size(self.workspace, "workspace")

@@ -9,7 +9,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _session, _wire
+from . import _loop, _modules, _rights, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -79,9 +79,10 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=(), environment=None):
+def _load(path, source, package="", modules=(), environment=None, folders=None):
     global _module
     os.environ.update(environment or {})
+    _rights.folders = folders or {}
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)
@@ -107,12 +108,13 @@ def _describe(error):
     if isinstance(error, NotJSON):
         return {"kind": "invalid", "message": str(error)}
     kind = "memory_exhausted" if isinstance(error, MemoryError) else "task_error"
+    hint = _rights.hint(error)
     report = traceback.TracebackException.from_exception(error)
     _drop_own_frames(report)
     return {
         "kind": kind,
         "exception": _sayable(type(error).__name__),
-        "message": _sayable(str(error)[:MOST_TEXT]),
+        "message": _sayable(str(error)[:MOST_TEXT] + (f"; {hint}" if hint else "")),
         "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
 

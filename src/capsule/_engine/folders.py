@@ -22,7 +22,7 @@ from .workspace import Workspace
 
 WORKSPACE = "/tmp"  # noqa: S108 - a name inside
 
-MOST_OPEN = 256
+MOST_OPEN = 100
 """Files and folders that a sandbox may hold open."""
 
 FEW_OPEN = 16
@@ -31,7 +31,7 @@ FEW_OPEN = 16
 KEPT_FREE = 1 << 30
 """Bytes that guests leave free on a disk they can write to; on a small disk, a twentieth of it."""
 
-MOST_STUCK = 3
+MOST_STUCK = 2
 """How often a message may wait for a file that does not open, such as a pipe, before it is ended."""
 
 _DESCRIPTORS = next((place for place in ("/proc/self/fd", "/dev/fd") if os.path.isdir(place)), None)

@@ -46,33 +46,40 @@ class Slice:
         _running.discard(self)
         return self._freed > 0 and time.monotonic() - self._freed < SOON
 
-    def look(self, now: float) -> None:
-        """Called by the ticker: let go of it if it is stuck, at most every PATIENCE seconds."""
-        if now - max(self._since, self._freed) > PATIENCE and release():
-            self._freed = now
+    def is_overdue(self, now: float) -> bool:
+        """Whether it has run for longer than a slice should, since it began or was let go the last time."""
+        return now - max(self._since, self._freed) > PATIENCE
+
+    def let_go(self, now: float) -> None:
+        """What it may be waiting for is about to be interrupted."""
+        self._freed = now
 
 
 _running: set[Slice] = set()  # adding and discarding are atomic
 
 
 def watch() -> None:
-    """Look at all that run."""
-    if _running:
-        now = time.monotonic()
-        for each in list(_running):
-            each.look(now)
+    """Called by the ticker: where slices are overdue, interrupt the threads that wait for a file to open."""
+    if not _running:
+        return
+    now = time.monotonic()
+    overdue = [each for each in list(_running) if each.is_overdue(now)]
+    if not overdue or _our_signal() is None:
+        return
+    threads = _opening_threads()
+    if threads:
+        for each in overdue:  # first: they may come back at once
+            each.let_go(now)
+    for thread in threads:
+        _interrupt(thread)
 
 
-def release() -> bool:
-    """Interrupt the threads of wasmtime that wait for a file to open; whether there were any. Linux only."""
-    if _our_signal() is None:
-        return False
-    found = False
+def _opening_threads() -> list[int]:
+    found = []
     for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it has ended
             if _is_opening(f"/proc/self/task/{task}"):
-                _interrupt(int(task))
-                found = True
+                found.append(int(task))
     return found
 
 
