@@ -109,6 +109,8 @@ def _describe(error):
         return {"kind": "invalid", "message": str(error)}
     kind = "memory_exhausted" if isinstance(error, MemoryError) else "task_error"
     hint = _rights.hint(error)
+    if hint:
+        error.add_note(hint)  # the traceback shows it
     report = traceback.TracebackException.from_exception(error)
     _drop_own_frames(report)
     return {

@@ -48,4 +48,6 @@ def _is_from_environ(error):
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     code = trace and trace.tb_frame.f_code
-    return bool(code) and code.co_name == "__getitem__" and code.co_filename.endswith("/os.py") and bool(error.args)
+    if not code or code.co_name != "__getitem__" or not error.args:
+        return False
+    return code.co_filename.endswith(("/os.py", "<frozen os>"))
