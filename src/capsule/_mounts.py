@@ -118,8 +118,12 @@ def anchored(mounts: Iterable[Mount], root: str | os.PathLike[str], *, inside: b
     With `inside` none may lie outside of `root`, by links either. Raises ValueError with a reason for that, and for
     what is no folder.
     """
-    real = os.path.realpath(root)
-    return tuple(_anchor(mount, Path(real), inside=inside) for mount in mounts)
+    wanted = tuple(mounts)
+    try:
+        real = os.path.realpath(root) if wanted else ""
+    except OSError:
+        raise ValueError("the folder that paths start from is gone") from None
+    return tuple(_anchor(mount, Path(real), inside=inside) for mount in wanted)
 
 
 def project_root(file: str | os.PathLike[str]) -> str:

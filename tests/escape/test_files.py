@@ -413,7 +413,7 @@ class FullDisk:
 async def test_a_pipe_does_not_hold_up_others(guest: CompiledGuest, place: Path) -> None:
     """Guests that wait for pipes on every carrier end, and those beside them are answered."""
     Path("program.py").write_text(program("    open('data/pipe').read()"))
-    async with Runtime(policy=Policy(mounts=("data",), timeout="20s")) as runtime:
+    async with Runtime(policy=Policy(allowed_files=("data",), timeout="20s")) as runtime:
         stuck = [await runtime.spawn("program.py") for _ in range(6)]
         with anyio.fail_after(20):
             assert [await runtime.run("program.py:with_some") for _ in range(3)] == ["hello"] * 3

@@ -30,7 +30,11 @@ class HostSide:
         return (
             policy.with_settings({"mounts": (*policy.mounts, *mounts)}),
             ceiling.with_settings(
-                {"mounts": (*ceiling.mounts, *mounts), "env_variables": (*ceiling.env_variables, *names)}
+                {
+                    "allowed_files": (*ceiling.allowed_files, *mounts),
+                    "mounts": (*ceiling.mounts, *mounts),
+                    "env_variables": (*ceiling.env_variables, *names),
+                }
             ),
         )
 
