@@ -154,6 +154,8 @@ ROWS = (
         error_type="denied",
         message="does not open",
     ),
+    Row(name="both ends of a pipe", hostile="    os.read(os.open('out/pipe', os.O_RDWR), 10)", raises=("OSError",)),
+    Row(name="a socket that lies in a folder", hostile="    open('data/socket').read()", raises=("OSError",)),
     Row(
         name="reading for ever",
         hostile="    while True: open('data/x.txt').read()",
@@ -240,6 +242,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             (folder / "inner").symlink_to("x.txt")
             (folder / "loop").symlink_to("loop")
             os.mkfifo(folder / "pipe")
+            os.mknod(folder / "socket", 0o600 | stat.S_IFSOCK)
     with (project / "data" / "huge").open("wb") as huge:
         huge.truncate(10 << 30)
     (project / "pyproject.toml").touch()
@@ -444,6 +447,22 @@ async def test_descriptors_come_back(guest: CompiledGuest, place: Path) -> None:
         with anyio.fail_after(10):
             while descriptors() > before:  # an answer comes before its sandbox is gone
                 await anyio.sleep(0.01)
+
+
+@linux
+async def test_few_files_while_the_process_is_short_of_descriptors(
+    guest: CompiledGuest, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process has left is not for guests; one that holds a few goes on."""
+    monkeypatch.setattr(engine_folders, "_is_process_short", lambda: True)
+    source = "from capsule import task\nimport time\n@task\ndef main(count):\n    kept = []\n"
+    source += "    for _ in range(count):\n        kept.append(open('data/x.txt'))\n        time.sleep(0.001)\n    return len(kept)\n"
+    Path("program.py").write_text(source)
+    async with Runtime(policy=Policy(mounts=("data",))) as runtime:
+        assert await runtime.run("program.py", 10) == 10
+        outcome = await (await runtime.spawn("program.py", 50)).outcome()
+    assert outcome.error is not None
+    assert (outcome.error.error_type, "more than 16 open files" in outcome.error.message) == ("denied", True)
 
 
 def descriptors() -> int:

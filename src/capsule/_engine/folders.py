@@ -84,15 +84,13 @@ class Folders:
             return "waiting for a file that does not open, such as a pipe or a device, is not allowed"
         if any(not _has_room(folder) for folder in self._writable):
             return "filling the disk is not allowed; more free space on it would allow it"
-        if self._opened > FEW_OPEN and self._holds_too_many():
-            return f"more than {MOST_OPEN} open files are not allowed; closing some would allow it"
+        most = FEW_OPEN if self._opened > FEW_OPEN and _is_process_short() else MOST_OPEN
+        if self._opened > most and self._holds_more_than(most):
+            return f"more than {most} open files are not allowed; closing some would allow it"
         return None
 
-    def _holds_too_many(self) -> bool:
+    def _holds_more_than(self, most: int) -> bool:
         """Looked at closely only where the count gives reason to: others of the process open files meanwhile."""
-        most = FEW_OPEN if _is_process_short() else MOST_OPEN
-        if self._opened <= most:
-            return False
         roots = [mount.host for mount in self._mounts] + ([self._workspace.path] if self._workspace else [])
         held = _held_below([os.path.realpath(root) for root in roots])
         if held is not None and held <= most:
