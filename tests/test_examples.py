@@ -67,6 +67,24 @@ PRINTS = {
         '200 {"cents": 150}',
         'a request to example.com is not allowed; allowed_hosts=["example.com"] would allow it',
     ],
+    "file_access.py": [
+        "a clock that runs, a cup that fills,",
+        "23 different words",
+        "['words.db']",
+        "writes_where_it_reads: PermissionError: [Errno 63] Operation not permitted: 'examples/data/poem.txt'; "
+        '/examples/data can only be read; allowed_files=[{"path": "./examples/data", "mode": "read-write"}] would let '
+        "the task write",
+        "climbs_out: PermissionError: [Errno 63] Operation not permitted: 'examples/data/../file_access.py'; no folder "
+        'was given that /examples/file_access.py is in; allowed_files=["./examples"] would show that one to the task',
+    ],
+    "environment.py": [
+        "nothing ran: env_variables: greeting needs SHOP_NAME, which is not set",
+        "The corner shop sells in EUR",
+        "['SHOP_NAME']",
+        "KeyError",
+        "The corner shop sells in CHF",
+        "The shop of the application sells in CHF",
+    ],
     "application.py": [
         "run:  280",
         "run:  total: KeyError: 'caviar'",

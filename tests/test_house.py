@@ -24,11 +24,13 @@ HOST = sorted((SRC / "capsule").rglob("*.py"))
 SDK = sorted((SRC / "capsule_sdk").rglob("*.py"))
 
 LEVELS: list[set[str]] = [
-    {"_backend", "_hosts", "_scrubbing", "errors"},
+    {"_backend", "_hosts", "_mounts", "_scrubbing", "_variables", "errors"},
+    {"_units"},
     {"_secrets", "policy"},
     {"_values"},
     {"_rights", "abc"},
     {"_actor", "_child", "_guest", "_engine", "_host", "_journal", "_packages", "_task", "testing"},
+    {"_environment", "_folders"},
     {"_installing", "_items", "_policies", "_project_file", "_setup", "_source", "_wiring"},
     {"_provision"},
     {"_launcher"},

@@ -45,8 +45,8 @@ OPEN = ("family_compute", "family_ram", "idle_timeout")
 CHOICES = ("on_failure", "restart_window")
 """What is no limit of which less is stricter: the first is left alone by a ceiling, of the second the longer holds."""
 
-LISTS = ("allowed_hosts",)
-"""What is no number: tests/host/test_allow_list.py has its rules."""
+LISTS = ("allowed_hosts", "allowed_files", "mounts", "workspace", "env_variables")
+"""What is nothing unless somebody gives it: tests/host/test_allow_list.py and tests/test_mounts.py have the rules."""
 
 LIMITS = [field for field in FIELDS if field not in (*CHOICES, *LISTS)]
 COUNTS = [field for field in LIMITS if field not in (*NUMBERS, *OPEN, "max_mailbox")]
@@ -229,6 +229,10 @@ BAD_FIELDS = {
     "max_message": BAD_SIZE,
     "max_response": BAD_SIZE,
     "allowed_hosts": (["http://a"], "a.com", [5], 5),
+    "allowed_files": (["../a"], "a", [5], 5, [{"path": "a", "mode": "x"}], [{"file": "a"}], ["a\0b"], [""]),
+    "mounts": (["a::b"], "a", [5], [["a"]], ["a::/../b"], [{"path": 5}]),
+    "workspace": [value for value in BAD_SIZE if value is not None] + ["5GB"],
+    "env_variables": (["1A"], "A", [5], [""], ["A-B"], ["A", "A=b"], ["A=\0"]),
     "family_compute": [value for value in BAD_COMPUTE if value is not None],
     "family_ram": [value for value in BAD_SIZE if value is not None],
     "idle_timeout": [value for value in BAD_DURATION if value is not None],

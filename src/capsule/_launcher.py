@@ -17,6 +17,7 @@ from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.subject import ActorSubject, Subject, TaskSubject, task_call
 from ._actor.world import World
+from ._environment import Environment
 from ._host.tools import Tools
 from ._policies import Policies
 from ._provision import COMPILER
@@ -34,9 +35,9 @@ _COMPILING = Policy(compute="HIGH", ram="128MB", timeout="60s", max_message="64M
 class Launcher:
     """Starts things in one runtime, while it is open. `tools` are those of the runtime."""
 
-    def __init__(self, policies: Policies, tools: Tools) -> None:
+    def __init__(self, policies: Policies, tools: Tools, environment: Environment) -> None:
         self.world: World | None = None
-        self._policies, self._tools = policies, tools
+        self._policies, self._tools, self._environment = policies, tools, environment
 
     def opened(self) -> World:
         """Raises RuntimeClosed outside the runtime's block."""
@@ -48,6 +49,7 @@ class Launcher:
         """What an actor is about, with the policy that it gets."""
         world = self.opened()
         policy = self._policies.of(program, spec, world.engine)
+        self._environment.check(policy, spec.name)
         if isinstance(spec, ActorSpec):
             return ActorSubject(world, program, spec, policy)
         return TaskSubject(world, program, spec, policy)
@@ -101,6 +103,7 @@ class Launcher:
         """One message to a fresh sandbox, not begun yet. Raises a UsageError."""
         world = self.opened()
         policy = self._policies.of(program, spec, world.engine)
+        self._environment.check(policy, spec.name)
         grants = Grants(world)
         call = task_call(world, program, spec, policy, args, kwargs, grants)
         if caller is not None and isinstance(args, list):

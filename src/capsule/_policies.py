@@ -19,7 +19,8 @@ class Policies:
     """Answers which policy something gets. Remembers the answers, for they are asked for often."""
 
     def __init__(self, policy: Policy | None, ceiling: Policy | None, admission: Admission) -> None:
-        self._policy, self._ceiling, self._admission = policy or Policy(), ceiling, admission
+        self._policy, self._admission = (policy or Policy()).anchored("."), admission
+        self._ceiling = ceiling and ceiling.anchored(".")
         self._rights_of_files = rights_of(self._policy)
         self._known: dict[tuple[object, ...], Policy] = {}
 
@@ -53,7 +54,7 @@ class Policies:
 
     def of_session(self, policy: Policy | None, engine: Engine) -> Policy:
         """The policy of code that comes as messages. It fails over and over, so no number of restarts ends it."""
-        wanted = policy or self._policy
+        wanted = policy.anchored(".") if policy else self._policy
         cut = self._checked(wanted if self._ceiling is None else wanted.within(self._ceiling), engine)
         return cut.with_settings({"max_restarts": MAX_RESTARTS})
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from ._hosts import beyond
+from . import _hosts, _mounts, _variables
 from ._values import ActorSpec, Program, TaskSpec
 from .policy import Policy
 
@@ -25,11 +25,19 @@ class Right:
     """Those items of the first value that the second does not cover. What it lets pass, `Policy.within` must not
     take away."""
 
+    also: str = ""
+    """Another field of a ceiling that grants the same."""
+
     text: Callable[[Any], str] = str
     """An item as a person writes it, in a list of the policy and behind the option of the command line."""
 
 
-RIGHTS: dict[str, Right] = {"allowed_hosts": Right(beyond)}
+RIGHTS: dict[str, Right] = {
+    "allowed_hosts": Right(_hosts.beyond),
+    "allowed_files": Right(_mounts.beyond, also="mounts"),
+    "mounts": Right(_mounts.beyond, also="allowed_files"),
+    "env_variables": Right(_variables.variables_beyond),
+}
 """Every right, by the field of the policy that grants it. All other fields are limits."""
 
 
@@ -65,7 +73,7 @@ def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> It
         if name not in spec.settings:
             continue
         declared = getattr(Policy().with_settings({name: spec.settings[name]}), name)
-        allowed = getattr(bound, name)
+        allowed = (*getattr(bound, name), *(getattr(bound, right.also) if right.also else ()))
         wanted = tuple(map(right.text, right.beyond(declared, allowed)))
         if wanted:
             kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"

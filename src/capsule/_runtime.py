@@ -28,6 +28,7 @@ from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
 from ._backend import event_type
+from ._environment import Environment
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
@@ -63,15 +64,16 @@ class Runtime:
     """Runs tasks in sandboxes. Used as `async with Runtime() as runtime:`, on asyncio or trio.
 
     `tools` are functions of the application that every guest may call by name. `secrets` are values that every guest
-    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. `packages` are
-    packages in pure Python that every guest can import, as pip would be asked for them ("toolz>=1");
-    `script_packages=False` refuses files that declare packages of their own. `policy` is what a task gets that declares
-    nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to it, and a program that
-    declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not hold.
-    `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls wait.
-    `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about work
-    that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the real
-    engine, for tests.
+    may send to the hosts that each names and never sees: it finds a placeholder in `os.environ`. The variables that a
+    policy names come from this process, from `env`, which wins, and from `env_file`, a `.env` file, for those that are
+    set nowhere else. `packages` are packages in pure Python that every guest can import, as pip would be asked for them
+    ("toolz>=1"); `script_packages=False` refuses files that declare packages of their own. `policy` is what a task gets
+    that declares nothing else, and `ceiling` what no task can exceed whatever it declares: limits are cut to it, and a
+    program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not
+    hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls
+    wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about
+    work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the
+    real engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises InvalidPackages for packages that no sandbox can have, and SetupError from `async with` if the guest cannot
@@ -87,6 +89,8 @@ class Runtime:
         script_packages: bool = True,
         policy: Policy | None = None,
         ceiling: Policy | None = None,
+        env: Mapping[str, str] | None = None,
+        env_file: str | os.PathLike[str] | None = None,
         max_sandboxes: int = 1000,
         max_memory: int | str = "128GB",
         on_event: Callable[[Event], None] | None = None,
@@ -105,7 +109,8 @@ class Runtime:
         self._provision = Provision(packages, takes_declared=script_packages)
         self._source = Source(self._policies.check)
         self._http = Http(self._start_soon)
-        self._launcher = Launcher(self._policies, self._tools)
+        self._environment = Environment(env, env_file, self._secrets.environment)
+        self._launcher = Launcher(self._policies, self._tools, self._environment)
         self._capabilities = make_capabilities(
             self._launcher.call_from_guest,
             self._launcher.spawn_from_guest,
@@ -149,6 +154,7 @@ class Runtime:
                 self._source.check_arguments,
                 event_type(),
                 self._secrets,
+                self._environment.of,
             )
             stack.callback(self._provision.close)
             self._stack = stack.pop_all()
@@ -245,6 +251,7 @@ class Runtime:
         world = self._opened()
         check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
+        self._environment.check(subject.policy, subject.name)
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
@@ -258,6 +265,7 @@ class Runtime:
         world = self._opened()
         check_language(language)
         subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
+        self._environment.check(subject.policy, subject.name)
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -297,7 +305,9 @@ class Runtime:
         program, spec = self._source.resolve_task(task)
         self._provision.check(program)
         self._source.check_arguments(spec, args, kwargs)
-        check_size(write_without_refs(args, kwargs), self._policies.cut(program, spec))
+        policy = self._policies.cut(program, spec)
+        self._environment.check(policy, spec.name)
+        check_size(write_without_refs(args, kwargs), policy)
 
     def inspect(self, what: Spawnable) -> list[Declared]:
         """What a program declares and what it would get here, without running anything: the tasks, then the actors.

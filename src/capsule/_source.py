@@ -8,8 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ._folders import root_of, with_folders
 from ._guest.neighbours import with_neighbours
 from ._guest.program import check_arguments, choose, choose_task, read_program
+from ._mounts import project_root
 from ._packages.script import requirements_in
 from ._rights import specs_of
 from ._task import ActorClass, Task
@@ -92,18 +94,16 @@ class Source:
 
 
 def _read_file(path: str) -> Program:
-    program = with_neighbours(read_program(path), path)
+    program = with_folders(with_neighbours(read_program(path), path), project_root(path))
     return replace(program, requirements=requirements_in(program.source, program.path))
 
 
 def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple[Program, TaskSpec | ActorSpec]:
-    from ._guest.slicing import slice_of  # a run of a file never needs it
-
     if isinstance(what, Task):
-        program, own = slice_of(what.function, packages), what.function.__name__
+        program, own = _sliced(what.function, packages), what.function.__name__
         spec: TaskSpec | ActorSpec | None = next((spec for spec in program.tasks if spec.function == own), None)
     else:
-        program, own = slice_of(what.cls, packages), what.cls.__name__
+        program, own = _sliced(what.cls, packages), what.cls.__name__
         spec = next((spec for spec in program.actors if spec.cls == own), None)
     if spec is None:
         kind, place = (
@@ -119,6 +119,12 @@ def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple
             path=program.path,
         )
     return program, spec
+
+
+def _sliced(thing: Callable[..., Any], packages: frozenset[str]) -> Program:
+    from ._guest.slicing import slice_of  # a run of a file never needs it
+
+    return with_folders(slice_of(thing, packages), root_of(thing))
 
 
 def split_name(text: str) -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from .errors import InvalidProgram, UsageError
@@ -57,15 +57,21 @@ def task(
     max_retries: int | None = None,
     max_output: int | str | None = None,
     allowed_hosts: Sequence[str] | None = None,
+    allowed_files: Sequence[str | Mapping[str, str]] | None = None,
+    env_variables: Sequence[str] | None = None,
+    workspace: int | str | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Mark a module-level function as a task, with or without settings.
 
     `name` is what it is called (default: the function's name), `compute` its fuel ("LOW", "MEDIUM", "HIGH" or a
     number), `ram` its memory ("64MB"), `timeout` its wall time ("30s"), `max_retries` the attempts after the first,
-    `max_output` how much it may print, `allowed_hosts` where it may send HTTP requests. What is left
-    out comes from the runtime's policy. The settings must be literals: they are read from the source, before anything
-    runs. Raises InvalidPolicy for a limit that does not parse, and InvalidProgram for something that is not a function.
+    `max_output` how much it may print, `allowed_hosts` where it may send HTTP requests, `allowed_files` the folders
+    below the project root that it sees ("./data" to read; {"path": "./out", "mode": "read-write"} to write, too),
+    `env_variables` the variables that it sees ("API_KEY", "MODE=default") and `workspace` the size of a private folder
+    at /tmp ("10MB"). What is left out comes from the runtime's policy. The settings must be literals: they are read
+    from the source, before anything runs. Raises InvalidPolicy for a limit that does not parse, and InvalidProgram for
+    something that is not a function.
     """
     if function is None:
         return functools.partial(_make, settings=settings)
@@ -117,6 +123,9 @@ def actor(
     max_retries: int | None = None,
     max_output: int | str | None = None,
     allowed_hosts: Sequence[str] | None = None,
+    allowed_files: Sequence[str | Mapping[str, str]] | None = None,
+    env_variables: Sequence[str] | None = None,
+    workspace: int | str | None = None,
     max_mailbox: int | None = None,
     idle_timeout: float | str | None = None,
     on_failure: OnFailure | None = None,

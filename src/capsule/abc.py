@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ._mounts import Mount
 from ._values import ErrorType, Program
 
 __all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Limits", "Listener", "Sandbox"]
@@ -55,6 +56,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_message: int
     max_open_calls: int = 1000
     """Operations that a guest may have open at the host at once."""
+
+    mounts: tuple[Mount, ...] = ()
+    """Folders that it sees, with their real, absolute paths."""
+
+    workspace: int | None = None
+    """Bytes of a private folder at `/tmp`; None: there is none."""
 
     account: FuelAccount | None = None
     """Fuel that this sandbox shares with others, beside its own. Empty, it ends each of them as "fuel_exhausted"."""

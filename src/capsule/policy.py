@@ -6,46 +6,38 @@ The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
+import os
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from ._hosts import narrowed, normal_patterns
+from ._mounts import Mount, anchored, normal_mounts, project_root
+from ._mounts import narrowed as mounts_narrowed
+from ._units import COMPUTE_LEVELS, MAX_FUEL, MAX_TIMEOUT, format_size, parse_compute, parse_duration, parse_size
+from ._variables import normal_variables, variables_narrowed
 from .errors import InvalidPolicy
 
-__all__ = ["COMPUTE_LEVELS", "OnFailure", "Policy", "format_size", "parse_compute", "parse_duration", "parse_size"]
-
-COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000}
-
-_SIZE_UNITS = {
-    "B": 1,
-    "KB": 1 << 10,
-    "MB": 1 << 20,
-    "GB": 1 << 30,
-    "TB": 1 << 40,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "TIB": 1 << 40,
-}
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-MAX_FUEL = (1 << 63) - 1
-"""wasmtime counts fuel in an unsigned 64-bit integer; a signed one leaves room for its own bookkeeping."""
+__all__ = [
+    "COMPUTE_LEVELS",
+    "Mount",
+    "OnFailure",
+    "Policy",
+    "format_size",
+    "parse_compute",
+    "parse_duration",
+    "parse_size",
+    "project_root",
+]
 
 MAX_RAM = 4 << 30
 """A 32-bit guest cannot address more."""
-
-MAX_TIMEOUT = 30 * 24 * 3600.0
-"""Thirty days: longer than any task, shorter than any clock's overflow."""
 
 MAX_TEXT = 256 << 20
 """The most that the host holds of one text for a guest, whatever a program declares."""
 
 MAX_RETRIES = 1000
-_MOST_DIGITS = 30
 T = TypeVar("T", int, float)
 MAX_DEPTH = 64
 MAX_SUBTASKS = 1_000_000
@@ -56,80 +48,10 @@ MIN_WINDOW = 0.001
 MAX_REQUESTS = 1_000_000
 MAX_REDIRECTS = 100
 MAX_HOSTS = 1000
+MAX_WORKSPACE = 4 << 30
 
 OnFailure = Literal["restart", "stop", "escalate"]
 """What becomes of an actor whose sandbox is gone. As the strategies of OTP's supervisors, for one child."""
-
-
-def parse_compute(value: int | str, field: str = "compute") -> int:
-    """Fuel for a compute level.
-
-    `value` is `"LOW"`, `"MEDIUM"` or `"HIGH"` in any case, or an exact number of fuel units as int or str.
-    `field` is named in the error.
-    Raises InvalidPolicy for anything else.
-    """
-    if isinstance(value, str):
-        word = value.strip()
-        level = COMPUTE_LEVELS.get(word.upper())
-        if level is not None:
-            return level
-        if len(word) > _MOST_DIGITS or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
-            raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
-        value = int(word)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
-        raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
-    return value
-
-
-def parse_size(value: int | str, field: str = "ram") -> int:
-    """Bytes for a size such as `"64MB"`, `"1.5GB"`, or a plain number of bytes.
-
-    `field` is named in the error. Raises InvalidPolicy if it does not parse or is not positive.
-    """
-    number: float = -1
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str):
-        number = _size_in(value)
-    if not 1 <= number < 1 << 62:
-        raise InvalidPolicy(f'{field}: {value!r} is not a size; write it as "512KB", "64MB" or "2GB"')
-    return int(number)
-
-
-@lru_cache(maxsize=1024)  # asked for with every message
-def _size_in(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
-    return float(match[1]) * unit if match and unit else -1
-
-
-def parse_duration(value: float | str, field: str = "timeout") -> float:
-    """Seconds for a duration such as `"500ms"`, `"30s"`, `"5m"`, `"1h"`, or a plain number of seconds.
-
-    `field` is named in the error. Raises InvalidPolicy if it does not parse, is not positive, or exceeds thirty days.
-    """
-    seconds: float = -1
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value) if value <= MAX_TIMEOUT else -1  # an int may be more than a float can say
-    elif isinstance(value, str):
-        seconds = _duration_in(value)
-    if not 0 < seconds <= MAX_TIMEOUT:  # also refuses NaN
-        raise InvalidPolicy(f'{field}: {value!r} is not a duration; write it as "500ms", "30s", "5m" or "1h"')
-    return seconds
-
-
-@lru_cache(maxsize=1024)
-def _duration_in(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", text)
-    return float(match[1]) * _DURATION_UNITS[match[2]] if match else -1
-
-
-def format_size(size: int) -> str:
-    """`size` bytes as a short text that `parse_size` understands."""
-    for unit in ("GB", "MB", "KB"):
-        if size >= _SIZE_UNITS[unit]:
-            return f"{size / _SIZE_UNITS[unit]:.1f}".removesuffix(".0") + unit
-    return f"{size}B"
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,6 +120,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_redirects: int = 10
     """How many redirects of one HTTP request are followed."""
 
+    allowed_files: tuple[Mount, ...] = ()
+    """Folders that it sees under their own paths: `"./data"` (read-only), `{"path": "./out", "mode": "read-write"}`,
+    or as `mounts` are written. For what a program declares, they lie below its project root."""
+
+    mounts: tuple[Mount, ...] = ()
+    """Folders that it sees beside what it declares, `"HOST[::GUEST][:ro|:rw]"`: for those who run programs."""
+
+    workspace: int | str | None = None
+    """Bytes of a private folder at `/tmp`, gone with the sandbox; each file counts as 4 KB or more. None: there is
+    none."""
+
+    env_variables: tuple[str, ...] = ()
+    """Variables of the host that stand in `os.environ`: `"API_KEY"`, which has to be set, or `"MODE=default"`."""
+
     def __post_init__(self) -> None:
         parse_compute(self.compute)
         if parse_size(self.ram) > MAX_RAM:
@@ -212,6 +148,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_count("max_restarts", self.max_restarts, MAX_RESTARTS)
         self._check_family()
         self._check_http()
+        self._check_files()
         if self.idle_timeout is not None:
             parse_duration(self.idle_timeout, "idle_timeout")
         if parse_duration(self.restart_window, "restart_window") < MIN_WINDOW:
@@ -232,11 +169,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_text_size("max_response", self.max_response)
         _check_count("max_redirects", self.max_redirects, MAX_REDIRECTS)
 
+    def _check_files(self) -> None:
+        for field in ("allowed_files", "mounts"):
+            _normalize(self, field, normal_mounts, '["./data", {"path": "./out", "mode": "read-write"}]')
+        _normalize(self, "env_variables", normal_variables, '["API_KEY", "MODE=default"]')
+        if self.workspace is not None and parse_size(self.workspace, "workspace") > MAX_WORKSPACE:
+            most = format_size(MAX_WORKSPACE)
+            raise InvalidPolicy(f"workspace: {self.workspace!r} is more than a workspace can have; the most is {most}")
+
     @classmethod
     def largest(cls) -> Policy:
         """The policy that allows as much as can be said of every limit: a start for ceilings that name only some.
 
-        Of hosts it allows the public ones: what lies in a private network has to be named.
+        Of hosts it allows the public ones: what lies in a private network has to be named. So have folders and
+        variables: it allows none.
         """
         return cls(
             compute=MAX_FUEL,
@@ -254,6 +200,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_requests=MAX_REQUESTS,
             max_response=MAX_TEXT,
             max_redirects=MAX_REDIRECTS,
+            workspace=MAX_WORKSPACE,
         )
 
     @property
@@ -285,6 +232,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def max_response_bytes(self) -> int:
         """`max_response` in bytes."""
         return parse_size(self.max_response, "max_response")
+
+    @property
+    def folders(self) -> tuple[Mount, ...]:
+        """`mounts` and `allowed_files`, one for each name inside; of two that have the same, the one in `mounts`."""
+        return tuple({mount.guest: mount for mount in (*self.allowed_files, *self.mounts)}.values())
+
+    @property
+    def workspace_bytes(self) -> int | None:
+        """`workspace` in bytes."""
+        return None if self.workspace is None else parse_size(self.workspace, "workspace")
 
     @property
     def family_fuel(self) -> int | None:
@@ -336,12 +293,45 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_requests=min(self.max_requests, ceiling.max_requests),
             max_response=min(self.max_response_bytes, ceiling.max_response_bytes),
             max_redirects=min(self.max_redirects, ceiling.max_redirects),
+            allowed_files=mounts_narrowed(self.allowed_files, (*ceiling.allowed_files, *ceiling.mounts)),
+            mounts=mounts_narrowed(self.mounts, (*ceiling.allowed_files, *ceiling.mounts)),
+            workspace=_both(self.workspace_bytes, ceiling.workspace_bytes),
+            env_variables=variables_narrowed(self.env_variables, ceiling.env_variables),
         )
+
+    def anchored(self, root: str | os.PathLike[str], *, inside: bool = False) -> Policy:
+        """The same with the real, absolute paths of its folders; relative ones are meant below the folder `root`.
+
+        Raises InvalidPolicy for what is no folder and, with `inside`, for what lies outside of `root`, by way of links
+        too. Looks at the file system.
+        """
+        found: dict[str, Any] = {}
+        for field in ("allowed_files", "mounts"):
+            try:
+                found[field] = anchored(getattr(self, field), root, inside=inside)
+            except ValueError as error:
+                raise InvalidPolicy(f"{field}: {error}") from None
+        return self.with_settings(found) if any(found.values()) else self
 
 
 def _least(*limits: T | None) -> T | None:
     """The smallest of those that are set."""
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _both(limit: int | None, other: int | None) -> int | None:
+    """The smaller of two where None is nothing at all."""
+    return None if limit is None or other is None else min(limit, other)
+
+
+def _normalize(policy: Policy, field: str, normal: Callable[[Iterable[Any]], tuple[Any, ...]], example: str) -> None:
+    value = getattr(policy, field)
+    if not isinstance(value, list | tuple):
+        raise InvalidPolicy(f"{field}: this is no list; write it as {example}")
+    try:
+        msgspec.structs.force_setattr(policy, field, normal(value))
+    except ValueError as error:
+        raise InvalidPolicy(f"{field}: {error}; write it as {example}") from None
 
 
 def _hosts(value: object) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ import msgspec
 
 from ._project_file import InvalidKey, line_of, read_tables, table_of
 from ._rights import RIGHTS, rights_of
-from .errors import InvalidProject
+from .errors import InvalidPolicy, InvalidProject
 from .policy import Policy
 
 __all__ = ["FILE_NAME", "RIGHTS", "Project", "ceiling_of"]
@@ -94,8 +94,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
             _check_entrypoint(workflow.get("entrypoint"), Path(root))
         except InvalidKey as error:
             raise InvalidProject(error.reason, path=path, line=line_of(text, error.place)) from None
-        policy = Policy().with_settings(defaults)
-        return cls(root=Path(os.path.abspath(root)), policy=policy, ceiling=_ceiling(policy, limits), **workflow)
+        policy = Policy().with_settings(_found(defaults, "tasks", text, root, path))
+        ceiling = _ceiling(policy, _found(limits, "ceiling", text, root, path))
+        return cls(root=Path(os.path.abspath(root)), policy=policy, ceiling=ceiling, **workflow)
 
     def holds(self, file: str | os.PathLike[str]) -> bool:
         """Whether `file` lies in this project; links are followed, so one that leads out of it does not."""
@@ -119,6 +120,20 @@ def _ceiling(policy: Policy, limits: dict[str, Any]) -> Policy:
     ceiling = rights_of(policy).with_settings({name: value for name, value in limits.items() if name not in RIGHTS})
     more = Policy().with_settings({name: value for name, value in limits.items() if name in RIGHTS})
     return ceiling.with_settings({name: (*getattr(policy, name), *getattr(more, name)) for name in RIGHTS})
+
+
+def _found(settings: dict[str, Any], table: str, text: str, root: str | os.PathLike[str], path: str) -> dict[str, Any]:
+    """`settings` with the real paths of their folders, which lie below `root`. Raises InvalidProject."""
+    found = dict(settings)
+    for name in ("allowed_files", "mounts"):
+        if name not in settings:
+            continue
+        key = f"default_{name}" if table == "tasks" else name
+        try:
+            found[name] = getattr(Policy().with_settings({name: settings[name]}).anchored(root, inside=True), name)
+        except InvalidPolicy as error:
+            raise InvalidProject(str(error), path=path, line=line_of(text, (table, key))) from None
+    return found
 
 
 def _check_entrypoint(entrypoint: str | None, root: Path) -> None:

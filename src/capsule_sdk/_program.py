@@ -9,7 +9,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _packages, _reserve, _session, _wire
+from . import _loop, _modules, _packages, _reserve, _rights, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -81,10 +81,11 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=(), packages=(), environment=None):
+def _load(path, source, package="", modules=(), packages=(), environment=None, folders=None):
     global _module
     os.environ.update(environment or {})
     _packages.packages.offer(packages)
+    _rights.folders = folders or {}
     _module = types.ModuleType("main")
     _module.__file__ = path
     _module.__loader__ = _Source(source)
@@ -110,12 +111,15 @@ def _describe(error):
     if isinstance(error, NotJSON):
         return {"kind": "invalid", "message": str(error)}
     kind = "memory_exhausted" if isinstance(error, MemoryError) else "denied" if _is_refusal(error) else "task_error"
+    hint = _rights.hint(error)
+    if hint:
+        error.add_note(hint)  # the traceback shows it
     report = traceback.TracebackException.from_exception(error)
     _drop_own_frames(report)
     return {
         "kind": kind,
         "exception": _sayable(type(error).__name__),
-        "message": _sayable(str(error)[:MOST_TEXT]),
+        "message": _sayable(str(error)[:MOST_TEXT] + (f"; {hint}" if hint else "")),
         "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
 

@@ -31,6 +31,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             loaded["package"] = program.package
         if program.modules:
             loaded["modules"] = program.modules
+        if folders := {mount.guest: mount.mode for mount in self.policy.folders}:
+            loaded["folders"] = folders
         if environment:
             loaded["environment"] = environment
         if program.packages:

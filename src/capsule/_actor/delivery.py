@@ -190,7 +190,7 @@ class Delivery:
         try:
             sandbox = await self._home.enter(self)
             self.children.place = sandbox.place
-            environment = self.world.secrets.environment
+            environment = self.world.environment(self.call.policy)
             request = self.call.request(with_program=not sandbox.is_loaded, environment=environment)
             ending = await sandbox.call(request, self.call.policy.timeout_seconds, self, is_last=self._home.is_last)
         except NotCreated as failed:

@@ -176,5 +176,7 @@ def _limits(policy: Policy, family: Family) -> Limits:
         ram=policy.ram_bytes,
         max_output=policy.max_output_bytes,
         max_message=policy.max_message_bytes,
+        mounts=policy.folders,
+        workspace=policy.workspace_bytes,
         account=family.account,
     )

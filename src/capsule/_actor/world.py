@@ -13,6 +13,7 @@ from .. import _backend
 from .._secrets import NO_SECRETS, Secrets
 from .._values import Event, TaskSpec
 from ..abc import Capability, Engine
+from ..policy import Policy
 from .admission import Admission
 from .switchboard import Switchboard
 
@@ -40,8 +41,12 @@ class World:
 
     new_event: Callable[[], _backend.Event]
     """What a task waits for, on the event loop of the runtime."""
+
     secrets: Secrets = NO_SECRETS
     """What guests find placeholders of."""
+
+    environment: Callable[[Policy], Mapping[str, str]] = lambda _: {}
+    """What guests find in `os.environ` under a policy."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Of messages."""

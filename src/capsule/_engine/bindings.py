@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from wasmtime import _bindings as c
 from wasmtime import _ffi as ffi
@@ -40,11 +40,11 @@ LIST = ffi.WASMTIME_COMPONENT_LIST.value
 STRING = ffi.WASMTIME_COMPONENT_STRING.value
 TUPLE = ffi.WASMTIME_COMPONENT_TUPLE.value
 
-Value = c.wasmtime_component_val_t
-ValueList = c.wasmtime_component_vallist_t
-ValueTuple = c.wasmtime_component_valtuple_t
-Instance = c.wasmtime_component_instance_t
-Function = c.wasmtime_component_func_t
+Value: TypeAlias = c.wasmtime_component_val_t
+ValueList: TypeAlias = c.wasmtime_component_vallist_t
+ValueTuple: TypeAlias = c.wasmtime_component_valtuple_t
+Instance: TypeAlias = c.wasmtime_component_instance_t
+Function: TypeAlias = c.wasmtime_component_func_t
 ErrorPointer = ctypes.POINTER(c.wasmtime_error_t)
 
 AsyncCallback = c.wasmtime_component_func_async_callback_t
@@ -95,3 +95,5 @@ error_message = c.wasmtime_error_message
 ByteVector = c.wasm_byte_vec_t
 
 wasi_new = c.wasi_config_new
+wasi_delete = c.wasi_config_delete
+wasi_preopen_dir = c.wasi_config_preopen_dir

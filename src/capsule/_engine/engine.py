@@ -9,6 +9,7 @@ import anyio
 
 from .. import abc
 from ..abc import Limits, Listener
+from . import stuck
 from .carrier import Carriers, default_carriers
 from .loaded import LoadedGuest
 from .mappings import mappings
@@ -54,6 +55,7 @@ class WasmEngine(abc.Engine):
     def _tick(self) -> None:
         self._guest.tick()
         self._carriers.watch()
+        stuck.watch()
 
     def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
         return WasmSandbox(self._guest, self._carriers, self._port, limits, listener, self._live)

@@ -17,6 +17,7 @@ from .callbacks import Aborted
 from .calls import CallQueue, Refused
 from .carrier import NEVER, Carriers, Job, Step
 from .fiber import Fiber
+from .folders import CannotOpen
 from .guest_state import GuestState
 from .loaded import LoadedGuest
 from .mappings import NoRoom
@@ -64,6 +65,9 @@ class _CallJob(Job):
             except NoRoom as full:
                 self._end(core.ending(error_type="internal_error", message=str(full)))
                 return
+            except CannotOpen as gone:
+                self._end(core.ending(error_type="invalid", message=str(gone)))
+                return
             failed = yield from self._drive(core.store.instantiate())
             if failed is not None:
                 self._end(failed)
@@ -77,8 +81,11 @@ class _CallJob(Job):
         core = self._core
         try:
             while not core.is_family_spent():
-                is_over = fiber.poll()
+                is_over = core.poll(fiber)
                 core.charge()
+                excess = core.excess(is_over=is_over)
+                if excess is not None:
+                    return core.ending(error_type="denied", message=excess)
                 if is_over:
                     return core.ended(fiber)
                 yield self._pending()
@@ -135,7 +142,25 @@ class SandboxCore:
         self.state.calls.begin_message()
         self.state.output.renew(self.limits.max_output)
         self.store.renew(self.limits.fuel)
+        if self.store.folders is not None:
+            self.store.folders.begin_message()
         self._charged = 0
+
+    def poll(self, fiber: Fiber) -> bool:
+        """Run one slice; whether the call is over."""
+        folders = self.store.folders if self.store is not None else None
+        if folders is None:
+            return fiber.poll()
+        folders.begin_slice()
+        try:
+            return fiber.poll()
+        finally:
+            folders.end_slice()
+
+    def excess(self, *, is_over: bool) -> str | None:
+        """What the guest has too much of outside of its memory, in the words of a refusal."""
+        folders = self.store.folders if self.store is not None else None
+        return None if folders is None else folders.excess(is_over=is_over)
 
     def is_family_spent(self) -> bool:
         """Whether the fuel that this sandbox shares with others is gone. Asked before each slice, so that of many

@@ -10,6 +10,7 @@ import ctypes
 from . import bindings as c
 from . import values
 from .fiber import Fiber
+from .folders import Folders
 from .guest_state import GuestState
 from .handles import Handle, take_error
 from .loaded import LoadedGuest
@@ -27,12 +28,21 @@ for a guest that was ended in the middle. For one that answered it is exact."""
 class GuestStore:
     """A store, its limits, its WASI and its instance. `close` frees all of it.
 
-    Raises NoRoom if the process has no room for another.
+    Raises NoRoom if the process has no room for another, and CannotOpen for a folder.
     """
 
     def __init__(self, guest: LoadedGuest, state: GuestState) -> None:
         self._guest, self._state = guest, state
         mappings.enter()
+        wasi = c.wasi_new()
+        self.folders: Folders | None = None
+        if state.limits.mounts or state.limits.workspace is not None:
+            try:
+                self.folders = Folders(state.limits, wasi)
+            except BaseException:
+                c.wasi_delete(wasi)
+                mappings.leave()
+                raise
         self._store = Handle(c.store_new(guest.engine.ptr(), state.number, c.NO_FINALIZER), c.store_delete)
         self._context = c.store_context(self._store.pointer)
         self._instance = c.Instance()
@@ -41,9 +51,9 @@ class GuestStore:
         # The header declares an error for this one, but the function returns nothing: what comes back is noise.
         c.context_yield_at_epoch(self._context, 1)
         _check(c.context_yield_at_fuel(self._context, FUEL_SLICE))
-        # Nothing in it: no arguments, variables, folders or streams. Custom streams would be written to by threads of
-        # wasmtime's own, which a guest could fill with memory and make its carrier wait for.
-        _check(c.context_set_wasi(self._context, c.wasi_new()))
+        # Nothing but folders in it: no arguments, variables or streams. Custom streams would be written to by threads
+        # of wasmtime's own, which a guest could fill with memory and make its carrier wait for.
+        _check(c.context_set_wasi(self._context, wasi))
         self.renew(state.limits.fuel)
 
     def renew(self, fuel: int) -> None:
@@ -90,6 +100,8 @@ class GuestStore:
             return
         self._store.close()
         mappings.leave()
+        if self.folders is not None:
+            self.folders.close()
         self._state.forget()
 
 

@@ -14,7 +14,9 @@ from .parsing import refusal
 
 __all__ = ["ACTOR_SETTINGS", "SETTINGS", "SettingsReader"]
 
-SETTINGS = ("name", "compute", "ram", "timeout", "max_retries", "max_output", "allowed_hosts")
+_LISTS = ("allowed_hosts", "allowed_files", "env_variables")
+
+SETTINGS = ("name", "compute", "ram", "timeout", "max_retries", "max_output", *_LISTS, "workspace")
 """What `@task(...)` may name."""
 
 ACTOR_SETTINGS = (
@@ -55,6 +57,8 @@ class SettingsReader:
             settings[name] = self._literal(keyword)
             if settings[name] is not None:
                 self._check(name, settings[name], keyword)
+            if name == "allowed_files" and settings[name] is not None:  # in a form that can be looked up
+                settings[name] = Policy(allowed_files=settings[name]).allowed_files
         return {name: value for name, value in settings.items() if value is not None}
 
     def _name(self, keyword: ast.keyword) -> str:
@@ -71,7 +75,7 @@ class SettingsReader:
     def _literal(self, keyword: ast.keyword) -> Any:
         try:
             value = ast.literal_eval(keyword.value)
-            return tuple(value) if keyword.arg == "allowed_hosts" and isinstance(value, list) else value
+            return tuple(value) if keyword.arg in _LISTS and isinstance(value, list) else value
         except (ValueError, TypeError, SyntaxError):
             reason = f"the setting {keyword.arg!r} is read before anything runs, so it must be written out as a literal"
             raise self._refused(reason, keyword.value) from None

@@ -7,11 +7,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from capsule import Policy, RightsRefused, UsageError
+from capsule.policy import Mount, project_root
 from capsule.project import FILE_NAME, Project, ceiling_of
 
-OPTIONS = {"allowed_hosts": "--allow-host"}
+OPTIONS = {
+    "allowed_hosts": "--allow-host",
+    "allowed_files": "--mount",
+    "mounts": "--mount",
+    "env_variables": "--env",
+}
 """The option that grants a right, by the field of the policy that is the right."""
 
 _MOST_OPTIONS = 20
@@ -24,8 +31,26 @@ class Grants:
     limits: dict[str, str] = field(default_factory=dict)
     """Ceilings, by the field of the policy."""
 
-    rights: dict[str, Sequence[str]] = field(default_factory=dict)
-    """What may be granted of each right, by the field of the policy."""
+    hosts: Sequence[str] = ()
+    """Hosts that may be granted."""
+
+    mounts: Sequence[str] = ()
+    """Folders that every task sees, and may declare: `HOST[::GUEST][:ro|:rw]`, below the root of the project."""
+
+    env: Sequence[str] = ()
+    """Variables that may be granted: `NAME`, or `NAME=value`."""
+
+    env_file: str | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values of variables that were given, by name."""
+        return {name: value for name, equals, value in (each.partition("=") for each in self.env) if equals}
+
+    def rights(self, mounts: Sequence[Mount]) -> dict[str, Sequence[Any]]:
+        """What may be granted of each right, by the field of the policy, with `mounts` as they were found."""
+        names = [each.partition("=")[0] for each in self.env]
+        return {"allowed_hosts": self.hosts, "allowed_files": mounts, "mounts": mounts, "env_variables": names}
 
 
 @dataclass(frozen=True)
@@ -49,8 +74,11 @@ def scope_of(target: str | None, grants: Grants) -> Scope:
         target = _entrypoint(project)
     elif project is not None and not project.holds(target.rpartition(":")[0] if _has_name(target) else target):
         project = None
-    ceiling = ceiling_of(project, grants.limits, grants.rights)
-    return Scope(target, project, project.policy if project is not None else Policy(), ceiling)
+    root = project_root(target.rpartition(":")[0] if _has_name(target) else target)
+    mounts = Policy(mounts=tuple(grants.mounts)).anchored(root, inside=True).mounts  # type: ignore[arg-type]
+    policy = project.policy if project is not None else Policy()
+    policy = policy.with_settings({"mounts": (*policy.mounts, *mounts)})
+    return Scope(target, project, policy, ceiling_of(project, grants.limits, grants.rights(mounts)))
 
 
 def what_would_allow(error: RightsRefused, argv: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ cache_app = typer.Typer(help="Show the compiled guests of this machine, or clear
 app.add_typer(cache_app, name="cache")
 
 Ceiling = Optional[str]  # noqa: UP045 - typer reads annotations at run time, also on 3.11
+Many = Optional[list[str]]  # noqa: UP045
 
 
 AllowHost = Annotated[
@@ -38,9 +39,19 @@ AllowHost = Annotated[
 ]
 
 
-def _grants(limits: dict[str, str | None], rights: dict[str, list[str] | None]) -> grants.Grants:
-    given = {name: value for name, value in limits.items() if value is not None}
-    return grants.Grants(given, {name: items for name, items in rights.items() if items})
+Mount = Annotated[
+    Many,
+    typer.Option(metavar="HOST[::GUEST][:ro|:rw]", help="A folder of the project that programs see; may be repeated."),
+]
+Env = Annotated[
+    Many, typer.Option(metavar="NAME[=VALUE]", help="A variable that programs may be granted; may be repeated.")
+]
+EnvFile = Annotated[Ceiling, typer.Option(metavar="FILE", help="A .env file, for variables that are set nowhere else.")]
+
+
+def _limits(timeout: str | None, compute: str | None, ram: str | None) -> dict[str, str]:
+    given = {"timeout": timeout, "compute": compute, "ram": ram}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _version(wanted: bool) -> None:
@@ -86,6 +97,9 @@ def run(
     compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
     allow_host: AllowHost = None,
+    mount: Mount = None,
+    env: Env = None,
+    env_file: EnvFile = None,
 ) -> None:
     """Run a file in a sandbox and print what its main task returns.
 
@@ -94,7 +108,9 @@ def run(
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
         packages=packages or [], requirements=requirements,
-        grants=_grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host}),
+        grants=grants.Grants(
+            _limits(timeout, compute, ram), hosts=allow_host or (), mounts=mount or (), env=env or (), env_file=env_file
+        ),
         argv=sys.argv[1:],
     )  # fmt: skip
     raise typer.Exit(runs.run(call))
@@ -111,11 +127,14 @@ def inspect(
     compute: Annotated[Ceiling, typer.Option(help="As for capsule run.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="As for capsule run.")] = None,
     allow_host: AllowHost = None,
+    mount: Mount = None,
+    env: Env = None,
 ) -> None:
     """Show what a file declares, and what it would get from capsule run with the same options. Nothing of it is run."""
     from . import inspection
 
-    given = _grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host})
+    limits = _limits(timeout, compute, ram)
+    given = grants.Grants(limits, hosts=allow_host or (), mounts=mount or (), env=env or ())
     raise typer.Exit(inspection.inspect(file, given, as_json=as_json))
 
 

@@ -71,7 +71,13 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
             runtime = Runtime(
-                packages=_packages(call), policy=scope.policy, ceiling=scope.ceiling, on_event=on_event, progress=phases
+                packages=_packages(call),
+                policy=scope.policy,
+                ceiling=scope.ceiling,
+                env=call.grants.values,
+                env_file=call.grants.env_file,
+                on_event=on_event,
+                progress=phases,
             )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)

@@ -22,6 +22,7 @@ class FakeEngine(Engine):
     "Notes.add" and its constructor as "Notes.__init__", the code of a session as "run". `clock` is what timeouts
     and `guest.sleep` count on (default: the event loop's; give a FakeClock to move it by hand). `min_ram` is what a
     guest takes to start, in bytes. Every sandbox that was opened stays in `sandboxes`, for tests to look at.
+    There are no files in it: the folders of a sandbox are in its `limits`, and nothing opens them.
 
         async def shout(guest):
             guest.print("hello")

@@ -1,0 +1,184 @@
+"""The folders of one sandbox, opened for it, and what is watched while it uses them.
+
+WASI keeps a guest inside a folder that is open. What it does not do is done here: that the folder which is opened is
+the one that was granted, that a guest leaves the host file descriptors and room on its disks, and that its workspace
+stays within its limit. The last three are looked at after each slice, so a guest exceeds them by what it can do in
+one; then it is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .._mounts import Mount
+from ..abc import Limits
+from . import bindings as c
+from . import stuck
+from .workspace import Workspace
+
+WORKSPACE = "/tmp"  # noqa: S108 - a name inside
+
+MOST_OPEN = 100
+"""Files and folders that a sandbox may hold open."""
+
+FEW_OPEN = 16
+"""The same while the process has used up half of its descriptors."""
+
+KEPT_FREE = 1 << 30
+"""Bytes that guests leave free on a disk they can write to; on a small disk, a twentieth of it."""
+
+MOST_STUCK = 2
+"""How often a message may wait for a file that does not open, such as a pipe, before it is ended."""
+
+_DESCRIPTORS = next((place for place in ("/proc/self/fd", "/dev/fd") if os.path.isdir(place)), None)
+
+
+class CannotOpen(Exception):
+    """A folder is not there any more, or not the one that was granted. The text names what the guest calls it."""
+
+
+class Folders:
+    """What one sandbox has of files. Made, used and closed on carriers. Raises CannotOpen."""
+
+    def __init__(self, limits: Limits, wasi: c.Pointer) -> None:
+        self._mounts = limits.mounts
+        self._workspace = None if limits.workspace is None else Workspace(limits.workspace)
+        self._opened = 0  # descriptors that came while it ran, less those that went
+        self._before = 0
+        self._strikes = 0
+        self.slice = stuck.Slice()
+        self._writable = [mount.host for mount in limits.mounts if mount.is_writable]
+        try:
+            for mount in limits.mounts:
+                _preopen(wasi, mount)
+            if self._workspace is not None:
+                self._writable.append(self._workspace.path)
+                _preopen(wasi, Mount(os.path.realpath(self._workspace.path), WORKSPACE, "rw"))
+        except BaseException:
+            self.close()
+            raise
+
+    def begin_message(self) -> None:
+        """A message may get stuck as often as the one before."""
+        self._strikes = 0
+
+    def begin_slice(self) -> None:
+        """The guest is about to run."""
+        self._before = _descriptors()
+        self.slice.begin()
+
+    def end_slice(self) -> None:
+        """The guest came back."""
+        self._strikes += self.slice.end()
+        self._opened += _descriptors() - self._before
+
+    def excess(self, *, is_over: bool) -> str | None:
+        """What it has too much of, in the words of a refusal; None if that is nothing. `is_over`: it has answered."""
+        if self._workspace is not None and self._workspace.is_full(now=is_over):
+            return "more in /tmp than its workspace has room for is not allowed; a larger workspace would allow it"
+        if self._strikes >= MOST_STUCK:
+            return "waiting for a file that does not open, such as a pipe or a device, is not allowed"
+        if any(not _has_room(folder) for folder in self._writable):
+            return "filling the disk is not allowed; more free space on it would allow it"
+        most = FEW_OPEN if self._opened > FEW_OPEN and _is_process_short() else MOST_OPEN
+        if self._opened > most and self._holds_more_than(most):
+            return f"more than {most} open files are not allowed; closing some would allow it"
+        return None
+
+    def _holds_more_than(self, most: int) -> bool:
+        """Looked at closely only where the count gives reason to: others of the process open files meanwhile."""
+        roots = [mount.host for mount in self._mounts] + ([self._workspace.path] if self._workspace else [])
+        held = _held_below([os.path.realpath(root) for root in roots])
+        if held is not None and held <= most:
+            self._opened = held
+            return False
+        return True
+
+    def close(self) -> None:
+        """After the store is gone: remove the workspace."""
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            workspace.remove()
+
+
+def _preopen(wasi: c.Pointer, mount: Mount) -> None:
+    """Give `wasi` the folder, if it is the one that was granted: with no link on the way to it."""
+    try:
+        if sys.platform == "linux" and os.path.isdir("/proc/self/fd"):
+            folder = _open_folder(mount.host)
+            try:
+                is_open = _give(wasi, f"/proc/self/fd/{folder}", mount)
+            finally:
+                os.close(folder)
+        else:
+            # A path is all that other systems let wasmtime open: whoever replaces the folder in this very moment wins.
+            is_open = os.path.realpath(mount.host) == mount.host and _give(wasi, mount.host, mount)
+        stuck.refuse_special_files(mount.host)
+    except (OSError, ValueError):
+        is_open = False
+    if not is_open:
+        raise CannotOpen(f"the folder {mount.guest} cannot be opened: it is gone, or was replaced since it was granted")
+
+
+def _open_folder(path: str) -> int:
+    folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    for part in Path(path).parts[1:]:
+        outer = folder
+        try:
+            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=outer)
+        finally:
+            os.close(outer)
+    return folder
+
+
+def _give(wasi: c.Pointer, path: str, mount: Mount) -> bool:
+    return bool(c.wasi_preopen_dir(wasi, os.fsencode(path), mount.guest.encode(), mount.is_writable))
+
+
+def _has_room(folder: str) -> bool:
+    try:
+        if sys.platform == "win32":
+            usage = shutil.disk_usage(folder)
+            return usage.free >= min(KEPT_FREE, usage.total // 20)
+        disk = os.statvfs(folder)
+    except OSError:
+        return True  # the folder is gone: nothing can be written there
+    has_files = not disk.f_files or disk.f_favail >= disk.f_files // 50
+    return has_files and disk.f_bavail * disk.f_frsize >= min(KEPT_FREE, disk.f_blocks * disk.f_frsize // 20)
+
+
+def _descriptors() -> int:
+    """How many the process has open. The size of Linux's folder of them is their number since 6.2."""
+    if _DESCRIPTORS is None:
+        return 0  # Windows has millions for each process
+    with contextlib.suppress(OSError):
+        return os.stat(_DESCRIPTORS).st_size if _IS_COUNTED else len(os.listdir(_DESCRIPTORS))
+    return 0
+
+
+_IS_COUNTED = _DESCRIPTORS == "/proc/self/fd" and os.stat(_DESCRIPTORS).st_size > 0
+
+
+def _is_process_short() -> bool:
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft != resource.RLIM_INFINITY and _descriptors() > soft // 2
+
+
+def _held_below(roots: list[str]) -> int | None:
+    """How many descriptors of the process are of something below `roots`; None where the system does not tell."""
+    if _DESCRIPTORS != "/proc/self/fd":
+        return None
+    held = 0
+    for number in os.listdir(_DESCRIPTORS):
+        with contextlib.suppress(OSError):
+            path = os.readlink(f"{_DESCRIPTORS}/{number}")
+            held += any(path == root or path.startswith(root + "/") for root in roots)
+    return held

@@ -1,0 +1,116 @@
+"""The private folder of a sandbox: made when it starts, measured between its slices, removed when it ends.
+
+Paths in it are a guest's: of any depth, and with names that only a file system can love. So nothing here follows a
+link, recurses, or builds a path from what a guest has nested.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+
+LEAST_FILE = 4096
+"""What any file or folder counts as, so that the limit bounds their number too."""
+
+MOST_FILES = 10_000
+MOST_DEPTH = 64
+_REST = 4
+"""Times that a measurement took, before the next: a fifth of a guest's time at most goes into it."""
+
+_CAN_STAND_IN_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
+
+
+class Workspace:
+    """A folder of at most `limit` bytes. On carriers only."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.path = tempfile.mkdtemp(prefix="capsule-")
+        self._next = 0.0
+
+    def is_full(self, *, now: bool = False) -> bool:
+        """Whether it holds more than it may. Looks only now and then while it holds much, unless it must be `now`."""
+        began = time.monotonic()
+        if began < self._next and not now:
+            return False
+        used = _measure(self.path, self.limit)
+        ended = time.monotonic()
+        self._next = ended + _REST * (ended - began)
+        return used > self.limit
+
+    def remove(self) -> None:
+        """Remove it and all that is in it."""
+        remove_tree(self.path)
+
+
+def _measure(root: str, limit: int) -> int:
+    """Bytes below `root`, or some number above `limit` once there are more."""
+    used = count = 0
+    folders = [(root, 0)]
+    while folders:
+        folder, depth = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    blocks = getattr(status, "st_blocks", 0) * 512
+                    used += max(LEAST_FILE, status.st_size, blocks)
+                    count += 1
+                    if used > limit or count > MOST_FILES or depth >= MOST_DEPTH:
+                        return limit + 1
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append((entry.path, depth + 1))
+        except FileNotFoundError:
+            continue
+        except OSError:  # a path longer than the system takes
+            return limit + 1
+    return used
+
+
+def remove_tree(root: str) -> None:
+    """Remove a folder with all that is in it, however deep, and leave alone whatever links in it lead to."""
+    with contextlib.suppress(FileNotFoundError):
+        if _CAN_STAND_IN_FOLDERS:
+            _flatten(root)
+            os.rmdir(root)
+        else:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _flatten(root: str) -> None:
+    """Empty `root`. What lies in a folder of it is moved up first, so that no path is longer than one name."""
+    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    number = 0
+    try:
+        while names := os.listdir(top):
+            for name in names:
+                if not _is_folder(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                os.chmod(name, 0o700, dir_fd=top)  # a guest cannot take it away; whoever else could, might
+                number = _lift(name, top, number)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _lift(name: str, top: int, number: int) -> int:
+    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+    try:
+        for each in os.listdir(inner):
+            if _is_folder(each, inner):
+                number += 1
+                os.rename(each, f"capsule-removed-{os.getpid()}-{number}", src_dir_fd=inner, dst_dir_fd=top)
+            else:
+                os.unlink(each, dir_fd=inner)
+    finally:
+        os.close(inner)
+    return number
+
+
+def _is_folder(name: str, folder: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)

@@ -1,0 +1,108 @@
+"""Texts for fuel, sizes and durations, as policies and settings write them, and the numbers that they stand for.
+
+Sizes are powers of 1024 (`"64MB"` is 64 * 1024 * 1024 bytes), as capsule-run counts them.
+The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 billion.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .errors import InvalidPolicy
+
+__all__ = ["COMPUTE_LEVELS", "MAX_FUEL", "MAX_TIMEOUT", "format_size", "parse_compute", "parse_duration", "parse_size"]
+
+COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000}
+
+_SIZE_UNITS = {
+    "B": 1,
+    "KB": 1 << 10,
+    "MB": 1 << 20,
+    "GB": 1 << 30,
+    "TB": 1 << 40,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+MAX_FUEL = (1 << 63) - 1
+"""wasmtime counts fuel in an unsigned 64-bit integer; a signed one leaves room for its own bookkeeping."""
+
+MAX_TIMEOUT = 30 * 24 * 3600.0
+"""Thirty days: longer than any task, shorter than any clock's overflow."""
+
+_MOST_DIGITS = 30
+
+
+def parse_compute(value: int | str, field: str = "compute") -> int:
+    """Fuel for a compute level.
+
+    `value` is `"LOW"`, `"MEDIUM"` or `"HIGH"` in any case, or an exact number of fuel units as int or str.
+    `field` is named in the error.
+    Raises InvalidPolicy for anything else.
+    """
+    if isinstance(value, str):
+        word = value.strip()
+        level = COMPUTE_LEVELS.get(word.upper())
+        if level is not None:
+            return level
+        if len(word) > _MOST_DIGITS or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
+            raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+        value = int(word)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
+        raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+    return value
+
+
+def parse_size(value: int | str, field: str = "ram") -> int:
+    """Bytes for a size such as `"64MB"`, `"1.5GB"`, or a plain number of bytes.
+
+    `field` is named in the error. Raises InvalidPolicy if it does not parse or is not positive.
+    """
+    number: float = -1
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str):
+        number = _size_in(value)
+    if not 1 <= number < 1 << 62:
+        raise InvalidPolicy(f'{field}: {value!r} is not a size; write it as "512KB", "64MB" or "2GB"')
+    return int(number)
+
+
+@lru_cache(maxsize=1024)  # asked for with every message
+def _size_in(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
+    return float(match[1]) * unit if match and unit else -1
+
+
+def parse_duration(value: float | str, field: str = "timeout") -> float:
+    """Seconds for a duration such as `"500ms"`, `"30s"`, `"5m"`, `"1h"`, or a plain number of seconds.
+
+    `field` is named in the error. Raises InvalidPolicy if it does not parse, is not positive, or exceeds thirty days.
+    """
+    seconds: float = -1
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value) if value <= MAX_TIMEOUT else -1  # an int may be more than a float can say
+    elif isinstance(value, str):
+        seconds = _duration_in(value)
+    if not 0 < seconds <= MAX_TIMEOUT:  # also refuses NaN
+        raise InvalidPolicy(f'{field}: {value!r} is not a duration; write it as "500ms", "30s", "5m" or "1h"')
+    return seconds
+
+
+@lru_cache(maxsize=1024)
+def _duration_in(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", text)
+    return float(match[1]) * _DURATION_UNITS[match[2]] if match else -1
+
+
+def format_size(size: int) -> str:
+    """`size` bytes as a short text that `parse_size` understands."""
+    for unit in ("GB", "MB", "KB"):
+        if size >= _SIZE_UNITS[unit]:
+            return f"{size / _SIZE_UNITS[unit]:.1f}".removesuffix(".0") + unit
+    return f"{size}B"

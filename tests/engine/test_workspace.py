@@ -1,0 +1,139 @@
+"""The private folder of a sandbox: its limit, and that nothing is left of it however the sandbox ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import anyio
+import pytest
+
+from capsule import Policy, Runtime, TaskFailed
+from capsule._engine.workspace import Workspace, remove_tree
+from capsule._guest.cache import CompiledGuest
+
+PROGRAM = """
+import os, pathlib, tempfile, time
+from capsule import actor, task
+@task
+def good():
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "a.txt").write_text("b")
+        found = os.listdir(folder), folder.startswith("/tmp/")
+    open("/tmp/left", "w").write("behind")
+    return found, sorted(os.listdir("/tmp"))
+@task
+def raises():
+    open("/tmp/left", "w").write("behind")
+    1 / 0
+@task
+def hangs():
+    os.makedirs("/tmp/a/b/c")
+    open("/tmp/left", "w").write("behind")
+    print("there", flush=True)
+    while True: time.sleep(1)
+@actor
+class Keeper:
+    def put(self, text):
+        with open("/tmp/kept", "a") as file: file.write(text)
+        return open("/tmp/kept").read()
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this machine's temporary folders are, for now."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+async def emptied(folder: Path) -> None:
+    """Wait until nothing is in it: an answer comes before its sandbox is gone."""
+    with anyio.fail_after(10):
+        while list(folder.iterdir()):
+            await anyio.sleep(0.01)
+
+
+async def test_every_end(guest: CompiledGuest, write, temporary: Path) -> None:
+    """A fresh one for each sandbox, gone when it has answered, failed, timed out, or was cancelled."""
+    file = write("t.py", PROGRAM)
+    policy = Policy(workspace="1MB", timeout="10s")
+    async with Runtime(policy=policy) as runtime:
+        for _ in range(2):
+            assert await runtime.run(f"{file}:good") == [[["a.txt"], True], ["left"]]
+            await emptied(temporary)
+        with pytest.raises(TaskFailed, match="ZeroDivisionError"):
+            await runtime.run(f"{file}:raises")
+        await emptied(temporary)
+        with anyio.move_on_after(0.3) as scope:
+            await runtime.run(f"{file}:hangs")
+        assert scope.cancelled_caught
+        await emptied(temporary)
+    async with Runtime(policy=policy.with_settings({"timeout": "200ms"})) as runtime:
+        with pytest.raises(TaskFailed, match="timeout"):
+            await runtime.run(f"{file}:hangs")
+        await emptied(temporary)
+
+
+async def test_an_actor(guest: CompiledGuest, write, temporary: Path) -> None:
+    """It lasts from message to message, and ends with the actor: stopped, killed, or left with the runtime."""
+    file = write("t.py", PROGRAM)
+    async with Runtime(policy=Policy(workspace="1MB")) as runtime:
+        keeper = await runtime.spawn(f"{file}:Keeper")
+        assert [await keeper.put("a"), await keeper.put("b")] == ["a", "ab"]
+        assert len(list(temporary.iterdir())) == 1
+        await keeper.stop()
+        await emptied(temporary)
+        killed = await runtime.spawn(f"{file}:Keeper")
+        await killed.put("a")
+        killed.kill()
+        await emptied(temporary)
+        left = await runtime.spawn(f"{file}:Keeper")
+        await left.put("a")
+        await runtime.spawn(f"{file}:hangs")
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_limit(temporary: Path) -> None:
+    """Bytes count as they are, files and folders as 4 KB at least, and links are not followed."""
+    space = Workspace(22_000)
+    root = Path(space.path)
+    (root / "a").write_bytes(bytes(10_000))
+    (root / "b").symlink_to("/usr")
+    (root / "c").mkdir()
+    assert not space.is_full(now=True)
+    (root / "c" / "d").touch()
+    assert space.is_full(now=True)
+    space.remove()
+    assert not root.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders by descriptor")
+def test_removing_what_is_too_deep_for_a_path(tmp_path: Path) -> None:
+    """A tree of a depth that no path can say is removed, and what its links lead to is not."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (outside / "kept").touch()
+    root.mkdir()
+    inner = os.open(root, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("folder-of-some-length", dir_fd=inner)
+        os.symlink(outside, "link", dir_fd=inner)
+        deeper = os.open("folder-of-some-length", os.O_RDONLY, dir_fd=inner)
+        os.close(inner)
+        inner = deeper
+    os.close(inner)
+    assert Workspace.is_full(_at(root)) is True
+    remove_tree(str(root))
+    assert (root.exists(), (outside / "kept").exists()) == (False, True)
+    remove_tree(str(root))  # gone already, which is all the same
+
+
+def _at(root: Path) -> Workspace:
+    space = Workspace.__new__(Workspace)
+    space.limit, space.path, space._next = 1 << 30, str(root), 0.0
+    return space
