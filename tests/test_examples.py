@@ -47,7 +47,7 @@ PRINTS = {
         "(task_error) (task_error)",
         "calls_too_many    denied",
         "more than 10 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it (denied)",
-        "asks_too_often    task_error",
+        "asks_too_often    denied",
         "more than 5 HTTP requests for one message and its sub-tasks is not allowed; Policy(max_requests=6) would allow it",
         "spends_with_its_family task_error",
         "burns: fuel_exhausted: the task used up its fuel (fuel_exhausted)",
