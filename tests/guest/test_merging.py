@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from wasmtime import wat2wasm
 
 from capsule._guest.cache import CompiledGuest
-from capsule._guest.merging import Unmergeable, binary, component, merge, module, walk
+from capsule._guest.merging import HOT, Unmergeable, binary, component, merge, module, walk
 from guest.linked import LINKED, PARAMETERS, Linked, compiled, engine
 
 PLAIN = bytes(wat2wasm(LINKED))
@@ -125,6 +125,26 @@ def test_the_same_bytes_whatever_the_hashes() -> None:
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
         assert done.stdout.decode().strip() == hashlib.sha256(MERGED).hexdigest()
+
+
+def test_hot_functions_are_named_first() -> None:
+    """In their order, before all segments that fill a table, and without a change of what the module does."""
+    merged = merge(PLAIN, ["twice", "nobody", "unused", "thrice", "push"])
+    raw = next(part.content for part in component.read_component(merged) if isinstance(part, component.CoreModule))
+    elements = next(reader for number, reader in binary.sections(raw, module.PREAMBLE) if number == 9)
+    names = {name: index for index, name in merged_modules(MERGED)[0].names.items()}
+    assert elements.u32() == 1 + len(merged_modules(MERGED)[0].elements)
+    assert (elements.byte(), elements.byte()) == (3, 0)
+    assert elements.vec(elements.u32) == [names[b"twice"], names[b"thrice"]]  # `push` stands in no table
+    assert Linked(merged).ask("through", 2, 5) == 15
+
+
+def test_most_hot_names_are_functions_of_the_guest(guest: CompiledGuest) -> None:
+    """A new CPython may have lost some; when many are gone, it is time to measure them again."""
+    code = Path(guest.file).read_bytes()
+    there = {name for name in HOT if f"::{name}\0".encode() in code}
+    assert len(there) > 0.9 * len(HOT) > 300
+    assert len(set(HOT)) == len(HOT)
 
 
 def test_the_guest_is_merged(guest: CompiledGuest) -> None:

@@ -68,10 +68,14 @@ def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
 
 
 def _merge(component: bytes) -> bytes:
-    from .merging import Unmergeable, merge  # its patterns take milliseconds to compile, and only a build needs them
+    from .merging import (
+        HOT,
+        Unmergeable,
+        merge,
+    )  # its patterns take milliseconds to compile, and only a build needs them
 
     try:
-        return merge(component)
+        return merge(component, HOT)
     except Unmergeable as error:
         raise SetupError(f"the guest's modules cannot be merged: {error}") from error
 

@@ -6,6 +6,8 @@ constants in the code. The table stands beside its elements, so the engine fills
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .binary import Unmergeable, name, s64, section, sized, u32, vec
 from .linking import Item, Program
 from .module import FUNCTION, GLOBAL, MEMORY, PREAMBLE, TABLE, Module
@@ -18,9 +20,12 @@ OUTSIDE_MODULE = "outside"
 _KINDS = {"function": FUNCTION, "global": GLOBAL, "table": TABLE}
 
 
-def emit(program: Program, wanted: dict[str, Item]) -> bytes:
-    """The module that does what `program` does and exports `wanted`. The same for the same program."""
-    return _Emission(program, wanted).module()
+def emit(program: Program, wanted: dict[str, Item], hot: Sequence[str] = ()) -> bytes:
+    """The module that does what `program` does and exports `wanted`. The same for the same program.
+
+    The functions whose names are `hot`, if they stand in a table, are the first that the module refers to.
+    """
+    return _Emission(program, wanted).module(hot)
 
 
 class _Emission:
@@ -45,7 +50,7 @@ class _Emission:
             for own in range(len(one.module.tables if kind == TABLE else one.module.memories))
         ]
 
-    def module(self) -> bytes:
+    def module(self, hot: Sequence[str]) -> bytes:
         bodies = self._bodies()  # first: the code decides which types there are
         functions = [u32(self.type_index(self.program.type_of(item))) for item in self.functions]
         imports = [self._import(item) for item in self.outside]
@@ -57,7 +62,7 @@ class _Emission:
             (5, [self._module(item).memories[self.program.own(item)] for item in self.memories]),
             (6, [self._global(item) for item in self.globals]),
             (7, [name(text) + bytes([item.kind]) + u32(self.index[item]) for text, item in self.wanted.items()]),
-            (9, self._elements()),
+            (9, self._declared(hot) + self._elements()),
             (10, bodies),
             (11, self._data()),
         ]
@@ -81,6 +86,15 @@ class _Emission:
     def _global(self, item: Item) -> bytes:
         described = self._module(item).globals[self.program.own(item)]
         return bytes([described.type, described.is_mutable]) + self.constant(item) + b"\x0b"
+
+    def _declared(self, hot: Sequence[str]) -> list[bytes]:
+        """A segment that puts nothing anywhere: it only names functions before the others do."""
+        by_name = {name.encode(): list[int]() for name in hot}
+        for item in sorted({function for segment in self.program.segments() for function in segment.functions}):
+            if item in self.reached.functions:
+                by_name.get(self._module(item).names.get(item.number, b""), []).append(self.index[item])
+        found = [u32(index) for indices in by_name.values() for index in indices]
+        return [b"\x03\x00" + vec(found)] if found else []
 
     def _elements(self) -> list[bytes]:
         return [
