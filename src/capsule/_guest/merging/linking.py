@@ -104,7 +104,7 @@ class Program:
     def constant(self, instance: int, value: Constant) -> int:
         """The i32 that a constant expression answers when the program starts."""
         if value.instruction:
-            raise Unmergeable("an offset that is no i32")
+            raise Unmergeable("a constant that should be an i32")
         total = value.base
         for index in value.globals:
             item = self.find(instance, GLOBAL, index)
