@@ -18,7 +18,7 @@ from capsule._guest import build, cache, key
 from capsule.errors import CacheUnwritable, SetupError
 
 CODE = b"native code " * 100
-FACTS = {"guest": "g", "componentize-py": "c", "engine": "e", "processor": "p"}
+FACTS = {"guest": "g", "merging": "m", "componentize-py": "c", "engine": "e", "processor": "p"}
 KEY = key.key_of(FACTS)
 
 MAKER = """

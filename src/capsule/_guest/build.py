@@ -53,7 +53,8 @@ def sources_digest() -> str:
 def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
     """The guest as a component, built below `workplace`. `to_wasm` assembles WebAssembly text.
 
-    Takes five to fifteen seconds. Raises SetupError with the first lines of componentize-py's output if it fails.
+    Takes six to sixteen seconds. Raises SetupError with the first lines of componentize-py's output if it fails, and
+    if what it made is not what `merging` knows.
     """
     with tempfile.TemporaryDirectory(prefix="build-", dir=workplace) as folder:
         root = Path(folder)
@@ -63,7 +64,20 @@ def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
             file.write_bytes(content)
         probe = to_wasm((root / "path/capsule_sdk/probe.wat").read_text("utf-8"))
         (root / "path" / PROBE).write_bytes(probe)
-        return _componentize(root)
+        return _merge(_componentize(root))
+
+
+def _merge(component: bytes) -> bytes:
+    from .merging import (
+        HOT,
+        Unmergeable,
+        merge,
+    )  # its patterns take milliseconds to compile, and only a build needs them
+
+    try:
+        return merge(component, HOT)
+    except Unmergeable as error:
+        raise SetupError(f"the guest's modules cannot be merged: {error}") from error
 
 
 def _componentize(root: Path) -> bytes:

@@ -10,15 +10,23 @@ from pathlib import Path
 
 from .build import sources_digest
 
+MERGING = Path(__file__).with_name("merging")
+
 
 def made_with(engine: str) -> dict[str, str]:
     """Everything that the key covers. `engine` describes the compiler and its settings."""
     return {
         "guest": sources_digest(),
+        "merging": _merging_digest(),
         "componentize-py": version("componentize-py"),
         "engine": engine,
         "processor": processor(),
     }
+
+
+def _merging_digest() -> str:
+    """A digest of the code that turns what componentize-py makes into the guest."""
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(MERGING.glob("*.py")))).hexdigest()
 
 
 def key_of(facts: dict[str, str]) -> str:
