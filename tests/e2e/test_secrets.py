@@ -125,7 +125,8 @@ async def test_no_secrets(guest: CompiledGuest, write, server: Server) -> None:
     file = write("t.py", SOURCE)
     async with Runtime(policy=POLICY) as runtime:
         outcome = await (await runtime.spawn(file, server.url(""))).outcome()
-    assert (outcome.error.exception, outcome.error.message) == ("KeyError", "'KEY'")
+    assert outcome.error.exception == "KeyError"
+    assert outcome.error.message.startswith("'KEY'")
 
 
 async def test_another_runtime(guest: CompiledGuest, write, server: Server, secrets) -> None:
