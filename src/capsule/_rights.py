@@ -32,11 +32,18 @@ class Right:
     """An item as a person writes it, in a list of the policy and behind the option of the command line."""
 
 
+def _folder(mount: _mounts.Mount) -> str:
+    """A folder as a program declares it, below the root of its project; any other in full."""
+    if mount.guest not in {"/", mount.host} and mount.host.endswith(mount.guest):
+        return f".{mount.guest}{':rw' if mount.is_writable else ''}"
+    return str(mount)
+
+
 RIGHTS: dict[str, Right] = {
     "allowed_hosts": Right(_hosts.beyond),
-    "allowed_files": Right(_mounts.beyond, also="mounts"),
-    "mounts": Right(_mounts.beyond, also="allowed_files"),
-    "env_variables": Right(_variables.variables_beyond),
+    "allowed_files": Right(_mounts.beyond, also="mounts", text=_folder),
+    "mounts": Right(_mounts.beyond, also="allowed_files", text=_folder),
+    "env_variables": Right(_variables.variables_beyond, text=_variables.name_of),
 }
 """Every right, by the field of the policy that grants it. All other fields are limits."""
 
