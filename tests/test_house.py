@@ -33,7 +33,7 @@ LEVELS: list[set[str]] = [
     {"_launcher"},
     {"_runtime"},
     {"_run"},
-    {"", "guest", "http", "project"},
+    {"", "guest", "http", "journal", "project"},
     {"cli", "integrations", "scale"},
 ]
 """Rooms from the bottom up; "" is `capsule` itself. A room imports from lower levels, and from itself."""

@@ -7,6 +7,7 @@
     _engine            the only room that knows wasmtime
     _actor             messages and those who handle them: admitted, attempted, answered, supervised
     _host              what the host does for a guest
+    _journal           what happened, in SQLite
     cli                the `capsule` command
 
 Names are loaded when they are first used: `import capsule` loads no engine.
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .errors import Denied as Denied
     from .errors import ForeignRef as ForeignRef
     from .errors import InvalidArguments as InvalidArguments
+    from .errors import InvalidJournal as InvalidJournal
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
     from .errors import InvalidProject as InvalidProject
@@ -91,8 +93,9 @@ _HOMES = {
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
-        *("InvalidArguments", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool", "MailboxFull"),
+        *("InvalidArguments", "InvalidJournal", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool"),
         *(
+            "MailboxFull",
             "NameTaken",
             "RightsRefused",
             "RuntimeClosed",

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ._values import ErrorType, Program
+from ._values import ErrorType, Event, Program
 
-__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Limits", "Listener", "Sandbox"]
+__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Journal", "Limits", "Listener", "Sandbox"]
 
 
 class FuelAccount:
@@ -126,6 +126,24 @@ class Engine(ABC):
     @abstractmethod
     def open(self, limits: Limits, listener: Listener) -> Sandbox:
         """A new sandbox, which starts with its first call."""
+
+
+class Journal(ABC):
+    """Keeps what happens in a runtime. Entered when the runtime opens, left when all in it has ended.
+
+    One runtime at a time: entering begins a run, leaving ends it, and after that it may be entered again.
+    """
+
+    @abstractmethod
+    async def __aenter__(self) -> Journal: ...
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None:
+        """Keep what waits, also if cancelled. The exception is what the runtime's block was left with."""
+
+    @abstractmethod
+    def put(self, event: Event) -> None:
+        """Something happened. Called on the event loop, in order; must neither wait nor raise."""
 
 
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
     ├── UsageError            the caller: the call was wrong, nothing ran
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
     │   ├── InvalidProject    a project file that cannot be read (path and line say where)
+    │   ├── InvalidJournal    a journal that cannot be read (path says where)
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
     │   ├── RightsRefused     a program that declares more rights than it may be granted
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
@@ -42,6 +43,7 @@ __all__ = [
     "Denied",
     "ForeignRef",
     "InvalidArguments",
+    "InvalidJournal",
     "InvalidPolicy",
     "InvalidProgram",
     "InvalidProject",
@@ -93,6 +95,14 @@ class InvalidProject(UsageError):
     def __init__(self, reason: str, *, path: str, line: int) -> None:
         self.reason, self.path, self.line = reason, path, line
         super().__init__(f"{path}:{line}: {reason}")
+
+
+class InvalidJournal(UsageError):
+    """A journal that is not there, or cannot be read; `path` says where. It is left as it is."""
+
+    def __init__(self, reason: str, *, path: str) -> None:
+        self.reason, self.path = reason, path
+        super().__init__(f"{path}: {reason}")
 
 
 class InvalidPolicy(UsageError, ValueError):

@@ -81,6 +81,9 @@ def run(
     compute: Annotated[Ceiling, typer.Option(help="No task burns more fuel: LOW, MEDIUM, HIGH or a number.")] = None,
     ram: Annotated[Ceiling, typer.Option(help="No sandbox takes more memory, e.g. 64MB.")] = None,
     allow_host: AllowHost = None,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Write nothing into .capsule/trace.db, which capsule ps reads.")
+    ] = False,
 ) -> None:
     """Run a file in a sandbox and print what its main task returns.
 
@@ -88,6 +91,7 @@ def run(
     """
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
+        has_journal=not no_journal,
         grants=_grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host}),
         argv=sys.argv[1:],
     )  # fmt: skip
@@ -111,6 +115,39 @@ def inspect(
 
     given = _grants({"timeout": timeout, "compute": compute, "ram": ram}, {"allowed_hosts": allow_host})
     raise typer.Exit(inspection.inspect(file, given, as_json=as_json))
+
+
+WhichRun = Annotated[str, typer.Argument(metavar="RUN", help="The beginning of its name in capsule ps, or last.")]
+
+
+@app.command(epilog="Example: capsule ps --limit 5")
+def ps(
+    limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+) -> None:
+    """List the newest runs of this project: when, how long, how they ended."""
+    from . import history
+
+    raise typer.Exit(history.ps(limit=limit, as_json=as_json))
+
+
+@app.command(epilog="Example: capsule log last")
+def log(run: WhichRun = "last") -> None:
+    """Tell what happened in a run: starts, output, requests, failures and ends, each with its time."""
+    from . import history
+
+    raise typer.Exit(history.log(run))
+
+
+@app.command(epilog="Example: capsule trace last")
+def trace(
+    run: WhichRun = "last",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+) -> None:
+    """Show a run as a tree: who asked for what, how long it took and what it cost."""
+    from . import history
+
+    raise typer.Exit(history.trace(run, as_json=as_json))
 
 
 @app.command(epilog="Example: capsule setup")

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
+from capsule.journal import SqliteJournal
 
 from .grants import Grants, scope_of, what_would_allow
 from .screen import Phases, Screen
@@ -32,6 +33,7 @@ class Call:
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
+    has_journal: bool = True
     grants: Grants = field(default_factory=Grants)
     argv: list[str] = field(default_factory=list)
     """The words of the command line behind the program's name, to say what to change in them."""
@@ -68,11 +70,23 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
 
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
-            runtime = Runtime(policy=scope.policy, ceiling=scope.ceiling, on_event=on_event, progress=phases)
+            runtime = Runtime(
+                policy=scope.policy,
+                ceiling=scope.ceiling,
+                on_event=on_event,
+                progress=phases,
+                journal=_journal(scope.target) if call.has_journal else None,
+            )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
         ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
+
+
+def _journal(target: str) -> SqliteJournal:
+    from .history import journal_file
+
+    return SqliteJournal(journal_file(), title=target)
 
 
 def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
