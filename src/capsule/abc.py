@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, Protocol
 
 import msgspec
@@ -131,14 +132,17 @@ class Engine(ABC):
 class Journal(ABC):
     """Keeps what happens in a runtime. Entered when the runtime opens, left when all in it has ended.
 
-    One runtime at a time: entering begins a run, leaving ends it, and after that it may be entered again.
+    One runtime at a time: entering begins a run, leaving ends it, and after that it may be entered again. Entering it
+    while it is open raises UsageError.
     """
 
     @abstractmethod
     async def __aenter__(self) -> Journal: ...
 
     @abstractmethod
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Keep what waits, also if cancelled. The exception is what the runtime's block was left with."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ KINDS: dict[str, type[Any]] = {
 """How each kind of event is called in the database."""
 
 _NAME_OF = {kind: name for name, kind in KINDS.items()}
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 
 
 class Row(NamedTuple):
@@ -98,14 +99,14 @@ class Entries:
             self._dropped += 1
             return []
         now = time.time()
-        rows = [*self.rest(now), Row(now, _NAME_OF[type(kept)], _encode(kept))]
+        rows = [*self.rest(now), Row(now, _NAME_OF[type(kept)], encoded(kept))]
         self._left -= len(rows[-1].body)
         return rows
 
     def rest(self, now: float) -> list[Row]:
         """A row for what is missing since the last one, if anything is."""
         missed, self._missed = self._missed, 0
-        return [Row(now, "missed", _encode(Missed(count=missed)))] if missed else []
+        return [Row(now, "missed", encoded(Missed(count=missed)))] if missed else []
 
     def _count(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -134,6 +135,14 @@ class Entries:
         if len(event.text) <= left:
             return event
         return replace(event, text=event.text[:left] + f"\n[the journal keeps {MOST_PRINTED} characters]\n")
+
+
+def encoded(event: Event) -> bytes:
+    """As JSON. Halves of characters, which no file can hold, become question marks."""
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(event), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _cut_outcome(outcome: Outcome) -> Outcome:

@@ -51,6 +51,7 @@ class SqliteJournal(Journal):
         writer.close_soon(_ending(kind))
         with anyio.CancelScope(shield=True):  # what happened is written down also when it is cancelled
             await anyio.to_thread.run_sync(writer.join)
+        writer.log_fault()
 
     def put(self, event: Event) -> None:
         """Keep an event, unless too many wait; then it is counted. Never waits."""

@@ -24,6 +24,9 @@ from .locks import is_free, lock_file
 MOST_WAITING, MOST_WAITING_BYTES = 10_000, 16_000_000
 """Entries that wait to be written, and bytes of them."""
 
+MOST_TITLE = 1000
+"""Characters of a run's title."""
+
 LINGER = 0.05
 """Seconds in which entries gather for one transaction: what a killed process loses at most, beside the writing."""
 
@@ -34,7 +37,8 @@ class Writer:
     """Writes one run. `put` and `close_soon` are called on the event loop, everything else is the thread's."""
 
     def __init__(self, path: Path, title: str, keep: int) -> None:
-        self._path, self._title, self._keep = path, title, keep
+        self._path, self._keep = path, keep
+        self._title = title[:MOST_TITLE].encode("utf-8", "replace").decode()
         self._key = secrets.token_hex(6)
         self._entries = Entries()
         self._waiting: deque[Row] = deque()
@@ -44,6 +48,7 @@ class Writer:
         self._began = time.time()
         self._ending = ""
         self._has_failed = False
+        self._fault: BaseException | None = None
         self._run = self._number = 0
         self._thread = threading.Thread(target=self._work, name="capsule-journal")
         self._thread.start()
@@ -70,6 +75,13 @@ class Writer:
         """Wait until all is written, or could not be. Not for the event loop."""
         self._thread.join()
 
+    def log_fault(self) -> None:
+        """Log the fault of ours that ended the thread, if one did. On the event loop: on CPython 3.11 a traceback must
+        not be formatted in one thread while another, such as that of the loop, parses source.
+        """
+        if self._fault is not None:
+            log.error("the journal %s was given up; the run went on without", self._path, exc_info=self._fault)
+
     def _work(self) -> None:
         try:
             with contextlib.ExitStack() as stack:
@@ -84,14 +96,18 @@ class Writer:
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
             self._fail(f"the journal {self._path} cannot be written ({reason}); the run goes on without")
-        except BaseException:  # noqa: BLE001 - whatever it is, it is logged, and costs nobody the run
-            self._fail(f"the journal {self._path} ended; the run goes on without", with_traceback=True)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it costs nobody the run
+            self._stop_keeping()
+            self._fault = error
 
-    def _fail(self, message: str, *, with_traceback: bool = False) -> None:
+    def _fail(self, message: str) -> None:
+        self._stop_keeping()
+        log.warning(message)
+
+    def _stop_keeping(self) -> None:
         self._has_failed = True
         with self._lock:
             self._waiting.clear()
-        log.warning(message, exc_info=with_traceback)
 
     def _give_up(self, lock: BaseFileLock) -> None:
         lock.release()
@@ -116,7 +132,7 @@ class Writer:
     def _begin(self, connection: sqlite3.Connection) -> None:
         with _transaction(connection):
             statement = "INSERT INTO runs (key, title, pid, began) VALUES (?, ?, ?, ?)"
-            done = connection.execute(statement, (self._key, self._title[:1000], os.getpid(), self._began))
+            done = connection.execute(statement, (self._key, self._title, os.getpid(), self._began))
             self._run = done.lastrowid or 0
             self._note_interrupted(connection)
             self._forget_old(connection)

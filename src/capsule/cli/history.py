@@ -26,7 +26,7 @@ from capsule import (
     Started,
     Stopped,
 )
-from capsule.journal import Entry, JournalReader, Node, Run, tree_of
+from capsule.journal import JournalReader, Node, Run, tree_of
 from capsule.project import Project
 
 from .run import SUCCESS, WRONG_CALL
