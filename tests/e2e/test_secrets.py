@@ -156,7 +156,7 @@ def main(base):
     folder = tmp_path / "journal"
     async with Runtime(secrets=secrets, policy=POLICY, journal=folder / "trace.db") as runtime:
         with pytest.raises(TaskFailed):
-            await runtime.run(str(tmp_path / "leaks.py"), server.url)
+            await runtime.run(str(tmp_path / "leaks.py"), server.url(""))
     with JournalReader(folder / "trace.db") as reader:
         events = [entry.event for entry in reader.entries(reader.run("last"))]
     assert len(events[-1].outcome.execution.host_requests) == 2

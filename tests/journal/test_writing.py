@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -304,6 +305,39 @@ def test_a_place_that_cannot_be(place: str, tmp_path: Path, logged) -> None:
     anyio.run(keep, tmp_path / place, [ended()] * 10)
     assert len(logged()) == 1
     assert "cannot be written (" in logged()[0]
+
+
+READ_ONLY = """
+import logging, os, sys, anyio, anyio.to_thread, filelock, sqlite3, asyncio
+from capsule import Started
+from capsule._journal import writer
+from capsule.journal import JournalReader, SqliteJournal
+anyio.run(anyio.sleep, 0)
+if os.geteuid() == 0:
+    os.seteuid(65534)  # root may write everywhere
+async def main():
+    async with SqliteJournal(sys.argv[1]) as journal:
+        journal.put(Started(number=1, task_name="work"))
+anyio.run(main)
+with JournalReader(sys.argv[1]) as reader:
+    print(*[(run.title, run.state, run.tasks) for run in reader.runs()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
+def test_a_folder_that_cannot_be_written() -> None:
+    """One line in the log, and the run goes on; what is there can be read."""
+    with tempfile.TemporaryDirectory() as folder:  # one that another user can reach
+        path = Path(folder) / "trace.db"
+        anyio.run(lambda: keep(path, [Started(number=1, task_name="work"), ended()], title="before"))
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        command = [sys.executable, "-c", READ_ONLY, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        Path(folder).chmod(0o700)
+    assert done.stdout == "('before', 'ended', 1)\n", done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "readonly" in done.stderr
 
 
 def test_a_journal_that_is_not_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
-from capsule.journal import SqliteJournal
+from capsule.abc import Journal
 
 from .grants import Grants, scope_of, what_would_allow
 from .screen import Phases, Screen
@@ -83,7 +83,9 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
         return await ref.outcome()
 
 
-def _journal(target: str) -> SqliteJournal:
+def _journal(target: str) -> Journal:
+    from capsule.journal import SqliteJournal
+
     from .history import journal_file
 
     return SqliteJournal(journal_file(), title=target)
