@@ -36,7 +36,7 @@ LEVELS: list[set[str]] = [
     {"_launcher"},
     {"_runtime"},
     {"_run"},
-    {"", "guest", "http", "packages", "project"},
+    {"", "guest", "http", "journal", "packages", "project"},
     {"cli", "integrations", "scale"},
 ]
 """Rooms from the bottom up; "" is `capsule` itself. A room imports from lower levels, and from itself."""

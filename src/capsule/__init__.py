@@ -8,6 +8,7 @@
     _actor             messages and those who handle them: admitted, attempted, answered, supervised
     _packages          packages for guests: what may be asked for, found, checked and kept
     _host              what the host does for a guest
+    _journal           what happened, in SQLite
     cli                the `capsule` command
 
 Names are loaded when they are first used: `import capsule` loads no engine.
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .errors import Denied as Denied
     from .errors import ForeignRef as ForeignRef
     from .errors import InvalidArguments as InvalidArguments
+    from .errors import InvalidJournal as InvalidJournal
     from .errors import InvalidPackages as InvalidPackages
     from .errors import InvalidPolicy as InvalidPolicy
     from .errors import InvalidProgram as InvalidProgram
@@ -93,9 +95,9 @@ _HOMES = {
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),
-        *("InvalidArguments", "InvalidPackages", "InvalidPolicy", "InvalidProgram", "InvalidProject", "InvalidTool"),
-        *("MailboxFull", "NameTaken", "RightsRefused", "RuntimeClosed", "SetupError", "TaskFailed", "ToolError"),
-        *("UnknownMethod", "UsageError"),
+        *("InvalidArguments", "InvalidJournal", "InvalidPackages", "InvalidPolicy", "InvalidProgram", "InvalidProject"),
+        *("InvalidTool", "MailboxFull", "NameTaken", "RightsRefused", "RuntimeClosed", "SetupError", "TaskFailed"),
+        *("ToolError", "UnknownMethod", "UsageError"),
     ),
     "policy": ("Policy",),
 }

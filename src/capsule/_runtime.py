@@ -32,6 +32,7 @@ from ._environment import Environment
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
+from ._journal.sqlite import journal_of
 from ._launcher import Launcher
 from ._policies import Policies
 from ._provision import Provision
@@ -41,7 +42,7 @@ from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import Declared, Evaluation, Event, Outcome
 from ._wiring import leaves_of, make_capabilities, write, write_without_refs
-from .abc import Engine
+from .abc import Engine, Journal
 from .errors import InvalidPolicy, UsageError
 from .policy import Policy, parse_size
 
@@ -72,8 +73,9 @@ class Runtime:
     program that declares a right beyond it is refused. Without a ceiling, a file gets no right that `policy` does not
     hold. `max_sandboxes` bounds how many are live at once and `max_memory` the sum of their `ram`; beyond either, calls
     wait. `on_event` hears of every message and actor on the event loop, printed text included. `progress` hears about
-    work that takes long, such as building the guest the first time (default: a line on stderr). `engine` replaces the
-    real engine, for tests.
+    work that takes long, such as building the guest the first time (default: a line on stderr). `journal` keeps what
+    happens, and costs: a path is that of a SQLite database, made if need be (default: none). `engine` replaces the real
+    engine, for tests.
 
     Leaving the block ends every sandbox that still lives and waits until it is gone; no thread stays behind.
     Raises InvalidPackages for packages that no sandbox can have, and SetupError from `async with` if the guest cannot
@@ -95,6 +97,7 @@ class Runtime:
         max_memory: int | str = "128GB",
         on_event: Callable[[Event], None] | None = None,
         progress: Progress | None = None,
+        journal: Journal | str | os.PathLike[str] | None = None,
         engine: Engine | None = None,
     ) -> None:
         if max_sandboxes < 1:
@@ -105,6 +108,7 @@ class Runtime:
         self._policies = Policies(policy, ceiling, self._admission)
         self._on_event, self._progress = on_event, progress
         self._streams: WeakSet[EventStream] = WeakSet()
+        self._journal = journal_of(journal)
         self._given_engine = engine
         self._provision = Provision(packages, takes_declared=script_packages)
         self._source = Source(self._policies.check)
@@ -132,6 +136,8 @@ class Runtime:
 
     async def _enter(self) -> Self:
         async with AsyncExitStack() as stack:
+            if self._journal is not None:
+                await stack.enter_async_context(self._journal)
             engine = await stack.enter_async_context(self._given_engine or await self._make_engine())
             stack.push_async_callback(self._http.aclose)
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -365,6 +371,8 @@ class Runtime:
         if self._streams:
             for stream in self._streams:
                 stream.put(event)
+        if self._journal is not None:
+            self._journal.put(event)
         if self._on_event is None:
             return
         try:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, Protocol
 
 import msgspec
 
 from ._mounts import Mount
-from ._values import ErrorType, Program
+from ._values import ErrorType, Event, Program
 
-__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Limits", "Listener", "Sandbox"]
+__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Journal", "Limits", "Listener", "Sandbox"]
 
 
 class FuelAccount:
@@ -133,6 +134,27 @@ class Engine(ABC):
     @abstractmethod
     def open(self, limits: Limits, listener: Listener) -> Sandbox:
         """A new sandbox, which starts with its first call."""
+
+
+class Journal(ABC):
+    """Keeps what happens in a runtime. Entered when the runtime opens, left when all in it has ended.
+
+    One runtime at a time: entering begins a run, leaving ends it, and after that it may be entered again. Entering it
+    while it is open raises UsageError.
+    """
+
+    @abstractmethod
+    async def __aenter__(self) -> Journal: ...
+
+    @abstractmethod
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Keep what waits, also if cancelled. The exception is what the runtime's block was left with."""
+
+    @abstractmethod
+    def put(self, event: Event) -> None:
+        """Something happened. Called on the event loop, in order; must neither wait nor raise."""
 
 
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):

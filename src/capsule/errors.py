@@ -5,6 +5,7 @@
     │   ├── InvalidProgram    source that cannot become a program (path and line say where)
     │   ├── InvalidProject    a project file that cannot be read (path and line say where)
     │   ├── InvalidPackages   packages that do not exist, do not fit together, or need native code
+    │   ├── InvalidJournal    a journal that cannot be read (path says where)
     │   ├── InvalidPolicy     a limit that does not parse, or that no guest could live with
     │   ├── RightsRefused     a program that declares more rights than it may be granted
     │   ├── InvalidArguments  arguments that the task cannot take, or that are not JSON
@@ -43,6 +44,7 @@ __all__ = [
     "Denied",
     "ForeignRef",
     "InvalidArguments",
+    "InvalidJournal",
     "InvalidPackages",
     "InvalidPolicy",
     "InvalidProgram",
@@ -106,6 +108,14 @@ class InvalidPackages(UsageError):
     def __init__(self, reason: str, *, package: str | None = None) -> None:
         self.reason, self.package = reason, package
         super().__init__(reason)
+
+
+class InvalidJournal(UsageError):
+    """A journal that is not there, or cannot be read; `path` says where. It is left as it is."""
+
+    def __init__(self, reason: str, *, path: str) -> None:
+        self.reason, self.path = reason, path
+        super().__init__(f"{path}: {reason}")
 
 
 class InvalidPolicy(UsageError, ValueError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from capsule import Ended, Outcome, Policy, Runtime, Secret, TaskFailed, run
 from capsule._guest.cache import CompiledGuest
+from capsule.journal import JournalReader
 from host.servers import Server, serving
 
 VALUE = "sk-live-0123456789-secret"
@@ -137,3 +139,28 @@ async def test_another_runtime(guest: CompiledGuest, write, server: Server, secr
         assert first != second
         await one.eval(f"from capsule import http; http.get({server.url('/')!r}, headers={{'X-Other': {second!r}}})")
     assert server.heads("x-other") == [second]
+
+
+async def test_the_journal_has_no_value(server: Server, secrets: dict[str, Secret], tmp_path: Path) -> None:
+    """What is printed, asked for, answered and raised comes to the journal with placeholders."""
+    code = """
+import os
+from capsule import http, task
+@task
+def main(base):
+    key = http.get(base + "/key-json", headers={"X-Key": os.environ["KEY"]}).json()["key"]
+    print(key, end="")
+    http.get(f"{base}/echo?key={os.environ['KEY']}")
+    raise ValueError(key)
+"""
+    (tmp_path / "leaks.py").write_text(code, "utf-8")
+    folder = tmp_path / "journal"
+    async with Runtime(secrets=secrets, policy=POLICY, journal=folder / "trace.db") as runtime:
+        with pytest.raises(TaskFailed):
+            await runtime.run(str(tmp_path / "leaks.py"), server.url(""))
+    with JournalReader(folder / "trace.db") as reader:
+        events = [entry.event for entry in reader.entries(reader.run("last"))]
+    assert len(events[-1].outcome.execution.host_requests) == 2
+    kept = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"/echo?key=" in kept
+    assert VALUE.encode() not in kept

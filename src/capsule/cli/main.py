@@ -100,6 +100,9 @@ def run(
     mount: Mount = None,
     env: Env = None,
     env_file: EnvFile = None,
+    no_journal: Annotated[
+        bool, typer.Option("--no-journal", help="Write nothing into .capsule/trace.db, which capsule ps reads.")
+    ] = False,
 ) -> None:
     """Run a file in a sandbox and print what its main task returns.
 
@@ -107,7 +110,7 @@ def run(
     """
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
-        packages=packages or [], requirements=requirements,
+        packages=packages or [], requirements=requirements, has_journal=not no_journal,
         grants=grants.Grants(
             _limits(timeout, compute, ram), hosts=allow_host or (), mounts=mount or (), env=env or (), env_file=env_file
         ),
@@ -136,6 +139,39 @@ def inspect(
     limits = _limits(timeout, compute, ram)
     given = grants.Grants(limits, hosts=allow_host or (), mounts=mount or (), env=env or ())
     raise typer.Exit(inspection.inspect(file, given, as_json=as_json))
+
+
+WhichRun = Annotated[str, typer.Argument(metavar="RUN", help="The beginning of its name in capsule ps, or last.")]
+
+
+@app.command(epilog="Example: capsule ps --limit 5")
+def ps(
+    limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+) -> None:
+    """List the newest runs of this project: when, how long, how they ended."""
+    from . import history
+
+    raise typer.Exit(history.ps(limit=limit, as_json=as_json))
+
+
+@app.command(epilog="Example: capsule log last")
+def log(run: WhichRun = "last") -> None:
+    """Tell what happened in a run: starts, output, requests, failures and ends, each with its time."""
+    from . import history
+
+    raise typer.Exit(history.log(run))
+
+
+@app.command(epilog="Example: capsule trace last")
+def trace(
+    run: WhichRun = "last",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
+) -> None:
+    """Show a run as a tree: who asked for what, how long it took and what it cost."""
+    from . import history
+
+    raise typer.Exit(history.trace(run, as_json=as_json))
 
 
 @app.command(epilog="Example: capsule setup")

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
+from capsule.abc import Journal
 
 from .grants import Grants, scope_of, what_would_allow
 from .screen import Phases, Screen
@@ -34,6 +35,7 @@ class Call:
     verbose: bool = False
     packages: list[str] = field(default_factory=list)
     requirements: str | None = None
+    has_journal: bool = True
     grants: Grants = field(default_factory=Grants)
     argv: list[str] = field(default_factory=list)
     """The words of the command line behind the program's name, to say what to change in them."""
@@ -78,11 +80,20 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
                 env_file=call.grants.env_file,
                 on_event=on_event,
                 progress=phases,
+                journal=_journal(scope.target) if call.has_journal else None,
             )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
             ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
+
+
+def _journal(target: str) -> Journal:
+    from capsule.journal import SqliteJournal
+
+    from .history import journal_file
+
+    return SqliteJournal(journal_file(), title=target)
 
 
 def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:

@@ -5,6 +5,7 @@ guest              what such a coroutine sees
 clock              time that a test moves by hand
 listener           a listener that writes down what it hears
 contract           what every engine promises, as checks
+journal            MemoryJournal, and what every journal promises
 programs           the guest of those checks, as source and as scripts
 """
 
@@ -19,6 +20,9 @@ from .engine import FakeEngine as FakeEngine
 from .guest import FakeGuest as FakeGuest
 from .guest import HostError as HostError
 from .guest import Script as Script
+from .journal import JOURNAL_CHECKS as JOURNAL_CHECKS
+from .journal import MemoryJournal as MemoryJournal
+from .journal import check_journal as check_journal
 from .listener import RecordingListener as RecordingListener
 from .programs import CONTRACT_SCRIPTS as CONTRACT_SCRIPTS
 from .programs import CONTRACT_SOURCE as CONTRACT_SOURCE
@@ -28,6 +32,7 @@ __all__ = [
     "CONTRACT_SCRIPTS",
     "CONTRACT_SOURCE",
     "ENGINE_CHECKS",
+    "JOURNAL_CHECKS",
     "Clock",
     "FakeClock",
     "FakeEngine",
@@ -35,7 +40,9 @@ __all__ = [
     "FakeSandbox",
     "HostError",
     "LoopClock",
+    "MemoryJournal",
     "RecordingListener",
     "Script",
     "check_engine",
+    "check_journal",
 ]

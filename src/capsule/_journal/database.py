@@ -1,0 +1,184 @@
+"""The database: its format, and how it is opened. What is not ours is never written to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import InvalidJournal
+
+FORMAT = 1
+"""`PRAGMA user_version`: the number of the format."""
+
+_APPLICATION = 0x63617073  # "caps"
+
+_TABLES = (
+    """CREATE TABLE runs (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  title TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  began REAL NOT NULL,
+  ended REAL,
+  ending TEXT,
+  tasks INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  requests INTEGER NOT NULL DEFAULT 0,
+  fuel INTEGER NOT NULL DEFAULT 0,
+  dropped INTEGER NOT NULL DEFAULT 0
+)""",
+    """CREATE TABLE entries (
+  run INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  at REAL NOT NULL,
+  kind TEXT NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (run, number)
+) WITHOUT ROWID""",
+)
+
+BUSY_SECONDS = 2.0
+"""How long one transaction waits for other processes that write into the same database."""
+
+_T = TypeVar("_T")
+
+
+def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection, to a database that is made if there is none.
+
+    Raises InvalidJournal for a file that is no journal of this version, and OSError or sqlite3.Error for the rest.
+    """
+    _make_file(path)
+    if path.stat().st_size:
+        _check(path)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        # Changing the mode is the one step that does not wait for others by itself.
+        patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_seconds)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+        _check_format(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. Raises InvalidJournal, which says what is wrong with the file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidJournal("this is no regular file", path=str(path))
+        if not path.stat().st_size:
+            raise InvalidJournal("it is empty: no run has begun yet", path=str(path))
+        return _connect_to_read(path)
+    except OSError as error:
+        raise InvalidJournal(f"it cannot be read ({error.strerror})", path=str(path)) from None
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> InvalidJournal:
+    """SQLite's complaint about a file, as ours."""
+    return InvalidJournal(f"SQLite cannot read it ({error}); move it away, and a new one is made", path=str(path))
+
+
+def patiently(step: Callable[[], _T], seconds: float) -> _T:
+    """Do what fails at once while another process has the database; again, for so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)  # in a thread of the journal's own
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether it would work later."""
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    try:
+        return _checked(f"{uri}?mode=ro", path)
+    except sqlite3.OperationalError as error:
+        # A folder that cannot be written has no room for the index of a log. Without a log there is nothing to miss.
+        log = path.with_name(f"{path.name}-wal")
+        if is_busy(error) or (log.exists() and log.stat().st_size):
+            raise
+        return _checked(f"{uri}?mode=ro&immutable=1", path)
+
+
+def _checked(uri: str, path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA query_only = ON")
+        _check_format(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(path: Path) -> None:
+    """Before a file is opened to write: that it is ours, or was made and never filled."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            _check_format(connection, path)
+        elif connection.execute("PRAGMA application_id").fetchone()[0]:
+            raise _foreign(path)
+
+
+def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION:
+        raise _foreign(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        reason = f"a newer capsule wrote it (format {version}, this one knows {FORMAT}); use that one, or move it away"
+        raise InvalidJournal(reason, path=str(path))
+    # A trigger or a view that somebody put there would run with each of our statements.
+    there = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if version != FORMAT or there != set(_TABLES):
+        raise InvalidJournal(f"its tables are not those of format {FORMAT}; move it away", path=str(path))
+
+
+def _foreign(path: Path) -> InvalidJournal:
+    return InvalidJournal("it is a database of another program; give the journal a file of its own", path=str(path))
+
+
+def _make_file(path: Path) -> None:
+    """The folder and the file, for their owner alone. An existing file is left as it is; a link is not followed."""
+    folder = path.parent
+    if folder.name == ".capsule" and folder.is_symlink():  # a link that a stranger's project brought along
+        raise InvalidJournal("its folder is a link; remove it", path=str(path))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.name == ".capsule":
+        with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
+            file.write("*\n")
+    if path.is_symlink():
+        raise InvalidJournal("it is a link; remove it", path=str(path))
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise InvalidJournal("this is no regular file", path=str(path)) from None

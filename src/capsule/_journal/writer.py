@@ -1,0 +1,194 @@
+"""The thread that writes one run, and the queue in front of it. Nobody on the event loop ever waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock
+
+from .._values import Event
+from ..errors import InvalidJournal
+from .database import is_busy, open_for_writing
+from .entries import Entries, Row
+from .locks import is_free, lock_file
+
+MOST_WAITING, MOST_WAITING_BYTES = 10_000, 16_000_000
+"""Entries that wait to be written, and bytes of them."""
+
+MOST_TITLE = 1000
+"""Characters of a run's title."""
+
+LINGER = 0.05
+"""Seconds in which entries gather for one transaction: what a killed process loses at most, beside the writing."""
+
+log = logging.getLogger("capsule")
+
+
+class Writer:
+    """Writes one run. `put` and `close_soon` are called on the event loop, everything else is the thread's."""
+
+    def __init__(self, path: Path, title: str, keep: int) -> None:
+        self._path, self._keep = path, keep
+        self._title = title[:MOST_TITLE].encode("utf-8", "replace").decode()
+        self._key = secrets.token_hex(6)
+        self._entries = Entries()
+        self._waiting: deque[Row] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()  # held for moments only, never while something is written
+        self._arrival, self._closing = threading.Event(), threading.Event()
+        self._began = time.time()
+        self._ending = ""
+        self._has_failed = False
+        self._fault: BaseException | None = None
+        self._run = self._number = 0
+        self._thread = threading.Thread(target=self._work, name="capsule-journal")
+        self._thread.start()
+
+    def put(self, event: Event) -> None:
+        """Something happened. Dropped and counted if too much waits already."""
+        if self._has_failed:
+            return
+        with self._lock:
+            has_room = len(self._waiting) < MOST_WAITING and self._bytes < MOST_WAITING_BYTES
+            rows = self._entries.rows(event, has_room=has_room)
+            self._waiting.extend(rows)
+            self._bytes += sum(len(row.body) for row in rows)
+        if rows and not self._arrival.is_set():
+            self._arrival.set()
+
+    def close_soon(self, ending: str) -> None:
+        """Nothing more comes: write what waits, and how the run ended."""
+        self._ending = ending
+        self._closing.set()
+        self._arrival.set()
+
+    def join(self) -> None:
+        """Wait until all is written, or could not be. Not for the event loop."""
+        self._thread.join()
+
+    def log_fault(self) -> None:
+        """Log the fault of ours that ended the thread, if one did. On the event loop: on CPython 3.11 a traceback must
+        not be formatted in one thread while another, such as that of the loop, parses source.
+        """
+        if self._fault is not None:
+            log.error("the journal %s was given up; the run went on without", self._path, exc_info=self._fault)
+
+    def _work(self) -> None:
+        try:
+            with contextlib.ExitStack() as stack:
+                connection = stack.enter_context(contextlib.closing(open_for_writing(self._path)))
+                lock = FileLock(lock_file(self._path, self._key), thread_local=False, mode=0o600)
+                stack.callback(self._give_up, lock)
+                lock.acquire(timeout=0)  # before there is a run: a reader takes one without a lock for interrupted
+                self._begin(connection)
+                self._write_all(connection)
+        except InvalidJournal as error:
+            self._fail(f"nothing is written to the journal: {error}")
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._fail(f"the journal {self._path} cannot be written ({reason}); the run goes on without")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it costs nobody the run
+            self._stop_keeping()
+            self._fault = error
+
+    def _fail(self, message: str) -> None:
+        self._stop_keeping()
+        log.warning(message)
+
+    def _stop_keeping(self) -> None:
+        self._has_failed = True
+        with self._lock:
+            self._waiting.clear()
+
+    def _give_up(self, lock: BaseFileLock) -> None:
+        lock.release()
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
+
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        while not self._closing.is_set():
+            self._arrival.wait()
+            self._closing.wait(LINGER)
+            self._arrival.clear()
+            if self._closing.is_set():
+                break
+            try:
+                self._write(connection)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                self._arrival.set()  # it waits, and is tried again with what comes meanwhile
+        self._write(connection, ended=time.time())
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        with _transaction(connection):
+            statement = "INSERT INTO runs (key, title, pid, began) VALUES (?, ?, ?, ?)"
+            done = connection.execute(statement, (self._key, self._title, os.getpid(), self._began))
+            self._run = done.lastrowid or 0
+            self._note_interrupted(connection)
+            self._forget_old(connection)
+
+    def _note_interrupted(self, connection: sqlite3.Connection) -> None:
+        """Write down which runs ended without saying so. Readers see that by themselves; so no lock has to be kept."""
+        unended = "SELECT id, key FROM runs WHERE ended IS NULL AND id != ?"
+        for run, key in connection.execute(unended, (self._run,)).fetchall():
+            if not is_free(lock_file(self._path, key)):
+                continue
+            # Should the run have ended in between, it has said so: its lock is free only after that.
+            statement = (
+                "UPDATE runs SET ending = 'interrupted', ended ="
+                " max(began, coalesce((SELECT max(at) FROM entries WHERE run = id), began))"
+                " WHERE id = ? AND ended IS NULL"
+            )
+            connection.execute(statement, (run,))
+            with contextlib.suppress(OSError):
+                lock_file(self._path, key).unlink()
+
+    def _forget_old(self, connection: sqlite3.Connection) -> None:
+        old = "SELECT id FROM runs WHERE ended IS NOT NULL AND id <= ?"
+        oldest = connection.execute("SELECT id FROM runs ORDER BY id DESC LIMIT 1 OFFSET ?", (self._keep,)).fetchone()
+        if oldest is not None:
+            connection.execute(f"DELETE FROM entries WHERE run IN ({old})", oldest)  # noqa: S608 - constant text
+            connection.execute("DELETE FROM runs WHERE ended IS NOT NULL AND id <= ?", oldest)
+
+    def _write(self, connection: sqlite3.Connection, *, ended: float | None = None) -> None:
+        """One transaction with all that waits. What could not be written goes on waiting."""
+        with self._lock:
+            if ended is not None:
+                self._waiting.extend(self._entries.rest(ended))
+            rows, totals = list(self._waiting), self._entries.totals
+        with _transaction(connection):
+            connection.executemany(
+                "INSERT INTO entries (run, number, at, kind, body) VALUES (?, ?, ?, ?, ?)",
+                ((self._run, number, *row) for number, row in enumerate(rows, self._number + 1)),
+            )
+            statement = "UPDATE runs SET tasks = ?, failed = ?, requests = ?, fuel = ?, dropped = ? WHERE id = ?"
+            connection.execute(statement, (*totals, self._run))
+            if ended is not None:
+                end = "UPDATE runs SET ended = ?, ending = ? WHERE id = ?"
+                connection.execute(end, (ended, self._ending, self._run))
+        self._number += len(rows)
+        with self._lock:
+            for _ in rows:
+                self._bytes -= len(self._waiting.popleft().body)
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk may have rolled it back already
+            connection.execute("ROLLBACK")
+        raise
