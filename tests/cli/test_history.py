@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -156,6 +157,28 @@ def test_an_interrupted_command_says_how_it_ended(write) -> None:
         process.wait()
     (run,) = json.loads(capsule("ps", "--json").stdout)
     assert (run["state"], run["tasks"], run["failed"]) == ("cancelled", 2, 2)
+
+
+def test_a_journal_that_a_stranger_made(write) -> None:
+    """Keys that lead elsewhere and texts that a terminal would obey: shown or refused, never followed."""
+    assert capsule("run", write("hello.py", HELLO)).returncode == 0
+    with sqlite3.connect(".capsule/trace.db") as database:
+        database.execute("UPDATE runs SET key = ?, title = ?", ("\x1b[31m[bold]", "\x1b]0;owned\x07[red]\n"))
+    database.close()
+    for command in ("ps", "log", "trace"):
+        done = capsule(command)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\x1b" not in done.stdout
+        assert r"\x1b[31m[bold]" in done.stdout
+        assert r"\x1b]0;owned\x07[red]\n" in done.stdout
+    with sqlite3.connect(".capsule/trace.db") as database:
+        database.execute("UPDATE runs SET key = '/../../hello.py', ended = NULL, ending = NULL")
+    database.close()
+    done = capsule("ps")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "does not decode" in done.stderr
+    assert capsule("run", "hello.py").stderr == ""
+    assert Path("hello.py").read_text("utf-8") == HELLO
 
 
 def wait_for(text: str) -> None:

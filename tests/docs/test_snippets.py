@@ -32,7 +32,7 @@ _CHANGING = [
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """An empty folder with a copy of the examples, which the documents run by their path."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", ".capsule"))
     return tmp_path
 
 

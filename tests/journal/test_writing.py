@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -468,6 +469,38 @@ async def test_a_fault_of_the_writer_is_no_fault_of_the_run(tmp_path: Path, monk
     async with Runtime(engine=FakeEngine({"work": _work}), journal=tmp_path / "trace.db") as runtime:
         assert await runtime.run(work) == "done"
     assert len(logged()) == 1
+
+
+async def test_no_thread_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged) -> None:
+    """The system refuses one: the run goes on without a journal."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    journal = SqliteJournal(tmp_path / "trace.db")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        await journal.__aenter__()
+    journal.put(ended())
+    await journal.__aexit__(None, None, None)
+    (message,) = logged()
+    assert "can't start new thread" in message
+
+
+async def test_a_run_beside_others_is_left_alone(tmp_path: Path) -> None:
+    """A run that begins while another is open does not take it for interrupted, and keeps it."""
+    path = tmp_path / "trace.db"
+    async with SqliteJournal(path, title="long") as long:
+        long.put(Started(number=1, task_name="work"))
+        await _until_there(path)
+        for _ in range(3):
+            await keep(path, [ended()], keep=1)
+        with JournalReader(path) as reader:
+            assert {run.title: run.state for run in reader.runs()} == {"": "ended", "long": "running"}
+        long.put(ended())
+    with JournalReader(path) as reader:
+        (run,) = (run for run in reader.runs() if run.title == "long")
+        assert (run.state, len(list(reader.entries(run)))) == ("ended", 2)
 
 
 def test_off_costs_nothing() -> None:

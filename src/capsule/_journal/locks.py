@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PATIENCE = 0.1
+PATIENCE = 0.05
 """Seconds for another reader, who holds the lock for the moment in which it looks."""
 
 
@@ -16,14 +16,14 @@ def lock_file(path: Path, key: str) -> Path:
     return path.with_name(f"{path.name}-{key}.lock")
 
 
-def is_free(file: Path) -> bool:
+def is_free(file: Path, patience: float = PATIENCE) -> bool:
     """Whether nobody holds it. Raises OSError if that cannot be found out."""
     from filelock import FileLock, Timeout
 
     if not file.exists():
         return True
     try:
-        with FileLock(file, timeout=_PATIENCE, poll_interval=0.01, thread_local=False):
+        with FileLock(file, timeout=patience, poll_interval=0.01, thread_local=False):
             return True
     except Timeout:
         return False

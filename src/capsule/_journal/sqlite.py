@@ -50,7 +50,7 @@ class SqliteJournal(Journal):
         writer, self._writer = self._writer, None
         writer.close_soon(_ending(kind))
         with anyio.CancelScope(shield=True):  # what happened is written down also when it is cancelled
-            await anyio.to_thread.run_sync(writer.join)
+            await anyio.to_thread.run_sync(writer.join, limiter=anyio.CapacityLimiter(1))
         writer.log_fault()
 
     def put(self, event: Event) -> None:

@@ -50,8 +50,12 @@ class Writer:
         self._has_failed = False
         self._fault: BaseException | None = None
         self._run = self._number = 0
-        self._thread = threading.Thread(target=self._work, name="capsule-journal")
-        self._thread.start()
+        # A block that is never left, at the end of a process, is no reason to wait for its end.
+        self._thread = threading.Thread(target=self._work, name="capsule-journal", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system has no thread for it
+            self._fail(f"nothing is written to the journal {path}: {error}")
 
     def put(self, event: Event) -> None:
         """Something happened. Dropped and counted if too much waits already."""
@@ -73,7 +77,8 @@ class Writer:
 
     def join(self) -> None:
         """Wait until all is written, or could not be. Not for the event loop."""
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def log_fault(self) -> None:
         """Log the fault of ours that ended the thread, if one did. On the event loop: on CPython 3.11 a traceback must
@@ -141,7 +146,10 @@ class Writer:
         """Write down which runs ended without saying so. Readers see that by themselves; so no lock has to be kept."""
         unended = "SELECT id, key FROM runs WHERE ended IS NULL AND id != ?"
         for run, key in connection.execute(unended, (self._run,)).fetchall():
-            if not is_free(lock_file(self._path, key)):
+            try:
+                if not is_free(lock_file(self._path, key), patience=0):  # others wait for this transaction
+                    continue
+            except (OSError, ValueError):  # another user's, or a key that nobody of us made
                 continue
             # Should the run have ended in between, it has said so: its lock is free only after that.
             statement = (

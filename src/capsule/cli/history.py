@@ -117,7 +117,7 @@ def _show_runs(screen: Screen, runs: list[Run]) -> None:
     table = Table("run", "began", "took", "state", "tasks", "failed", "what", box=None, pad_edge=False)
     for run in runs:
         table.add_row(
-            run.key,
+            Text(_plain(run.key)),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began)),
             _took(run.began, run.ended),
             Text(_plain(run.state), _STYLES.get(run.state, "")),
