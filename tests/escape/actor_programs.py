@@ -379,7 +379,7 @@ def main():
     Row(
         name="spawn without end",
         hostile=ACTOR + CHILD + "@task\ndef main():\n    while True: Child()",
-        error_type="task_error",
+        error_type="denied",
         exception="TaskFailed",
         message="more than 20 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it",
         harmless=GREETING,
@@ -389,7 +389,7 @@ def main():
     Row(
         name="spawn without end within a family's memory",
         hostile=ACTOR + CHILD + "@task\ndef main():\n    while True: Child()",
-        error_type="task_error",
+        error_type="denied",
         message="family_ram in the Policy would allow it",
         harmless=GREETING,
         value=[1, 1],

@@ -387,7 +387,7 @@ OUTSIDE = (
     Row(
         name="urllib",
         hostile='import urllib.request\ndef main(): urllib.request.urlopen("http://169.254.169.254/")',
-        error_type="task_error",
+        error_type="denied",
         message='allowed_hosts=["169.254.169.254"]',
         harmless='import urllib.parse\ndef main(): return urllib.parse.urlsplit("http://a/b").path',
         value="/b",
