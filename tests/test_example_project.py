@@ -14,7 +14,7 @@ from capsule._guest.cache import CompiledGuest
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "project"
 CAPSULE = [sys.executable, "-c", "from capsule.cli.main import main; main()"]
-MEANS = {"ada": 50.0, "bob": 50.0, "eve": "task_error"}
+MEANS = {"ada": 47.5, "bob": 47.5, "eve": "task_error"}
 
 
 def run(*command: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:

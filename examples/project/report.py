@@ -1,4 +1,9 @@
-"""The entrypoint of the project: `capsule run` in this folder, or `capsule run report.py`."""
+"""The entrypoint of the project: `capsule run` in this folder, or `capsule run report.py`.
+
+It imports a module that was there before; those of a file's own folder go into the sandbox with it.
+"""
+
+import rules
 
 from capsule import TaskFailed, task
 
@@ -7,7 +12,7 @@ ORDERS = {"ada": [30, 70], "bob": [50], "eve": []}
 
 @task
 def main() -> dict[str, float | str]:
-    """The mean of each customer's orders; one that fails is told and holds nobody up."""
+    """The mean of what each customer pays; one that fails is told and holds nobody up."""
     means: dict[str, float | str] = {}
     for name, amounts in ORDERS.items():
         try:
@@ -19,7 +24,7 @@ def main() -> dict[str, float | str]:
 
 @task(ram="48MB")
 def mean(amounts: list[float]) -> float:
-    return sum(amounts) / len(amounts)
+    return sum(amount * (1 - rules.discount(amount)) for amount in amounts) / len(amounts)
 
 
 @task(allowed_hosts=["rates.example.com"])
