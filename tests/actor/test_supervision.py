@@ -835,3 +835,36 @@ async def test_family_fuel(stage, guests: Guests) -> None:
         await parent.wait_stopped()
         assert child.state == "stopped"
     play.assert_nothing_is_left()
+
+
+async def test_a_child_fails_while_its_parent_begins_anew(stage) -> None:
+    """What the constructor of a restart starts, and what fails before it is over, is seen to without a message."""
+    made = 0
+
+    async def create(guest: FakeGuest) -> None:
+        nonlocal made
+        made += 1
+        if made == 2:
+            await guest.host_call("spawn", {"actor": "Child", "args": [], "kwargs": {}})
+            with anyio.fail_after(5):
+                while not any(isinstance(event, Stopped) for event in play.events):
+                    await anyio.lowlevel.checkpoint()
+
+    async def die(guest: FakeGuest) -> None:
+        guest.end("trap")
+
+    play = stage(
+        {"Parent.__init__": create, "Parent.die": die, "Child.__init__": die}, {"Child": "on_failure='escalate'"}
+    )
+    async with play.runtime as runtime:
+        parent = await runtime.spawn(play["Parent"])
+        with anyio.fail_after(5):
+            while parent.state != "idle":  # so that it is the asker who finds the sandbox gone
+                await anyio.lowlevel.checkpoint()
+        with pytest.raises(TaskFailed):
+            await parent.die()
+        with anyio.fail_after(5):
+            while made < 3:
+                await anyio.sleep(0.01)
+        assert parent.statistics().restarts == 2
+    play.assert_nothing_is_left()

@@ -34,9 +34,10 @@ def main():
         print("caught")
     return "the result"
 """
+# More fuel than HIGH: a fast machine burns that in seconds, and the program would end before it is killed.
 FOREVER = """
 from capsule import task
-@task(compute="HIGH", timeout="1h")
+@task(compute=1000000000000000, timeout="1h")
 def part():
     print("part is at work")
     while True: pass

@@ -359,8 +359,8 @@ def test_an_entry_that_does_not_decode(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_full_disk_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged) -> None:
-    """SQLite says that the database is full: the run goes on without a journal."""
+async def test_a_full_disk_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged) -> None:
+    """SQLite says that the database is full: the run goes on without a journal, and is running until it is left."""
     original = writing.open_for_writing
 
     def small(path: Path) -> sqlite3.Connection:
@@ -369,11 +369,17 @@ def test_a_full_disk_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return connection
 
     monkeypatch.setattr(writing, "open_for_writing", small)
-    events = [Printed(number=number, task_name="work", stream="stdout", text="x" * 5000) for number in range(100)]
-    anyio.run(keep, tmp_path / "trace.db", events)
+    path = tmp_path / "trace.db"
+    async with SqliteJournal(path) as journal:
+        for number in range(100):
+            journal.put(Printed(number=number, task_name="work", stream="stdout", text="x" * 5000))
+        with anyio.fail_after(20):
+            while not logged():
+                await anyio.sleep(0.01)
+        assert read(path)[0].state == "running"
     (message,) = logged()
     assert "full" in message
-    assert read(tmp_path / "trace.db")[0].state == "interrupted"
+    assert read(path)[0].state == "interrupted"
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:

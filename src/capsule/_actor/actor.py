@@ -205,8 +205,10 @@ class Actor:
             if self._child_failure is not None:  # which may have been what cost the sandbox, and is one failure
                 loss, self._child_failure = (self._child_failure, True), None
                 self.home.drop()
-            if loss is not None and not await self._recover(loss[0], is_fault=loss[1]):
-                return
+            if loss is not None:
+                if not await self._recover(loss[0], is_fault=loss[1]):
+                    return
+                continue  # a child that its constructor has started may have failed meanwhile
             letter = self._take()
             if letter is not None:
                 if not await self._handle(letter):

@@ -95,15 +95,22 @@ class Writer:
                 stack.callback(self._give_up, lock)
                 lock.acquire(timeout=0)  # before there is a run: a reader takes one without a lock for interrupted
                 self._begin(connection)
-                self._write_all(connection)
+                try:
+                    self._write_all(connection)
+                except (OSError, sqlite3.Error) as error:
+                    self._fail_to_write(error)
+                    self._closing.wait()  # with its lock: a reader takes the run for interrupted once that is free
         except InvalidJournal as error:
             self._fail(f"nothing is written to the journal: {error}")
         except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            self._fail(f"the journal {self._path} cannot be written ({reason}); the run goes on without")
+            self._fail_to_write(error)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it costs nobody the run
             self._stop_keeping()
             self._fault = error
+
+    def _fail_to_write(self, error: OSError | sqlite3.Error) -> None:
+        reason = getattr(error, "strerror", None) or error
+        self._fail(f"the journal {self._path} cannot be written ({reason}); the run goes on without")
 
     def _fail(self, message: str) -> None:
         self._stop_keeping()
