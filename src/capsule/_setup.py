@@ -107,10 +107,14 @@ def _make(file: Path) -> int:
 
     from ._engine.loaded import compile_guest
     from ._engine.measure import measure_min_ram
-    from ._guest.build import build_guest
+    from ._engine.version import HAS_SLOTS, SNAPSHOT
+    from ._guest.build import build_guest, take_snapshot_out
 
     _tell(_Line(phase="build"))
     wasm = build_guest(lambda text: bytes(wat2wasm(text)), file.parent)
+    if HAS_SLOTS:
+        wasm, snapshot = take_snapshot_out(wasm)
+        file.with_suffix(SNAPSHOT).write_bytes(snapshot)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait until C is done; our parent cleans up
     _tell(_Line(phase="compile"))
     file.write_bytes(compile_guest(wasm))

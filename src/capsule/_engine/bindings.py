@@ -51,6 +51,12 @@ AsyncCallback = c.wasmtime_component_func_async_callback_t
 SyncCallback = c.wasmtime_component_func_callback_t
 ContinuationCallback = c.wasmtime_func_async_continuation_callback_t
 
+MemoryCreator: TypeAlias = c.wasmtime_memory_creator_t
+NewMemoryCallback = c.wasmtime_new_memory_callback_t
+MemoryGetCallback = c.wasmtime_memory_get_callback_t
+MemoryGrowCallback = c.wasmtime_memory_grow_callback_t
+Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
 
 def _brief(name: str) -> Callable[..., Any]:
     """A function of a microsecond, called with the interpreter lock held: to give the lock away and ask for it back
@@ -72,6 +78,7 @@ context_set_epoch_deadline = _brief("wasmtime_context_set_epoch_deadline")
 context_yield_at_fuel = c.wasmtime_context_fuel_async_yield_interval
 context_yield_at_epoch = c.wasmtime_context_epoch_deadline_async_yield_and_update
 engine_increment_epoch = c.wasmtime_engine_increment_epoch
+config_memory_creator = c.wasmtime_config_host_memory_creator_set
 config_async_stack_size = c.wasmtime_config_async_stack_size_set
 
 future_poll = c.wasmtime_call_future_poll

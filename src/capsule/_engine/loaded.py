@@ -12,11 +12,12 @@ from wasmtime import component as wc
 from ..errors import SetupError
 from . import bindings as c
 from .linker import HANDLER, make_linker
-from .version import ASYNC_STACK, MAX_WASM_STACK, SWITCHED_OFF
+from .slots import Slots
+from .version import ASYNC_STACK, MAX_WASM_STACK, SNAPSHOT, SWITCHED_OFF
 
 
-def make_engine() -> wasmtime.Engine:
-    """An engine with the settings of `version`."""
+def make_engine(slots: Slots | None = None) -> wasmtime.Engine:
+    """An engine with the settings of `version`, whose memories are those of `slots`, or wasmtime's own."""
     config = wasmtime.Config()
     config.wasm_component_model = True
     config.epoch_interruption = True
@@ -25,6 +26,8 @@ def make_engine() -> wasmtime.Engine:
     c.config_async_stack_size(config.ptr(), ASYNC_STACK)
     for name in SWITCHED_OFF:
         setattr(config, name, False)
+    if slots is not None:
+        c.config_memory_creator(config.ptr(), ctypes.byref(slots.creator))
     return wasmtime.Engine(config)
 
 
@@ -34,13 +37,20 @@ def compile_guest(wasm: bytes) -> bytes:
 
 
 class LoadedGuest:
-    """A compiled guest, mapped from its file. Shared by all sandboxes of one engine; close it after the last."""
+    """A compiled guest, mapped from its file. Shared by all sandboxes of one engine; close it after the last.
+
+    Where its snapshot lies in a file beside it, memories are used again (see `slots`).
+    """
 
     def __init__(self, file: Path) -> None:
-        self.engine = make_engine()
+        snapshot = file.with_suffix(SNAPSHOT)
+        self.slots = Slots(snapshot) if snapshot.exists() else None
+        self.engine = make_engine(self.slots)
         try:
             self.component = wc.Component.deserialize_file(self.engine, str(file))
         except wasmtime.WasmtimeError as error:
+            if self.slots is not None:
+                self.slots.close()
             raise SetupError(f"the compiled guest does not load: {str(error).splitlines()[0]}") from None
         self.linker = make_linker(self.engine)
         self.handler = self._find_handler()
@@ -58,6 +68,8 @@ class LoadedGuest:
         self.linker.close()
         self.component.close()
         self.engine.close()
+        if self.slots is not None:
+            self.slots.close()
 
 
 def _export(component: wc.Component, parent: Any, name: str) -> Any:

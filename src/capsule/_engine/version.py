@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 
 MAX_WASM_STACK = 1 << 20
@@ -22,7 +23,16 @@ SWITCHED_OFF = (
 """Proposals that no guest of ours uses: less to attack."""
 
 
+HAS_SLOTS = sys.platform == "linux"
+"""Whether memories are used again here, which takes a guest without data and its snapshot in a file of its own."""
+
+SNAPSHOT = ".image"
+"""How the name of that file ends; it lies beside the compiled guest."""
+
+
 def tools_version() -> str:
     """Version and settings as one text. Code compiled under another does not load."""
     off = ",".join(SWITCHED_OFF)
-    return f"wasmtime {version('wasmtime')} component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off}"
+    memory = "slots" if HAS_SLOTS else "own"
+    settings = f"component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
+    return f"wasmtime {version('wasmtime')} {settings}"

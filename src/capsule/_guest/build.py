@@ -80,6 +80,16 @@ def _merge(component: bytes) -> bytes:
         raise SetupError(f"the guest's modules cannot be merged: {error}") from error
 
 
+def take_snapshot_out(guest: bytes) -> tuple[bytes, bytes]:
+    """A guest without what its memory begins with, and that."""
+    from .merging import Unmergeable, take_data_out
+
+    try:
+        return take_data_out(guest)
+    except Unmergeable as error:
+        raise SetupError(f"the guest's snapshot cannot be taken out: {error}") from error
+
+
 def _componentize(root: Path) -> bytes:
     command = [
         *(sys.executable, "-P", "-c", "import componentize_py; componentize_py.script()", "--quiet"),

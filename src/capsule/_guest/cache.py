@@ -15,7 +15,6 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from io import BufferedReader
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,10 @@ class CompiledGuest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside the native code, to notice a damaged file and to list what is there."""
+    """What stands beside the native code and its snapshot, to notice a damaged file and to list what is there.
+
+    `size` and `sha256` are those of all files together, so that none can be missing.
+    """
 
     sha256: str
     size: int
@@ -89,14 +91,14 @@ def entries() -> Iterator[tuple[Path, About | None]]:
     for entry in sorted(folder.glob("guest-*")) if folder.is_dir() else ():
         if entry.is_dir():
             about = _read_about(entry)
-            yield entry, about if about and _is_whole(entry / _CODE, about) else None
+            yield entry, about if about and _is_whole(entry, about) else None
 
 
 def find(key: str) -> CompiledGuest | None:
     """The guest under `key`, or None if it is missing or damaged. Raises CacheUnwritable if others can write it."""
     folder = cache_folder() / f"guest-{key}"
     about = _read_about(folder)
-    if about is None or not _is_whole(folder / _CODE, about):
+    if about is None or not _is_whole(folder, about):
         return None
     _check_owner(folder.parent)
     _check_owner(folder)
@@ -110,20 +112,20 @@ def _read_about(folder: Path) -> About | None:
         return None
 
 
-def _is_whole(file: Path, about: About) -> bool:
-    """Whether `file` is what was written.
+def _is_whole(folder: Path, about: About) -> bool:
+    """Whether the guest in `folder` is what was written.
 
-    Hashing its 50 MB takes 60 ms, so a file that has not been touched since it was last hashed is not hashed again:
-    writing to it would have changed its times.
+    Hashing its 50 MB takes 60 ms, so files that have not been touched since they were last hashed are not hashed
+    again: writing to one would have changed its times.
     """
-    seen = file.with_name(_SEEN)
+    seen = folder / _SEEN
     try:
-        stamp = _stamp(file)  # before hashing: a file that is written meanwhile is hashed again
+        parts = _parts(folder)
+        stamp = b"".join(map(_stamp, parts))  # before hashing: a file that is written meanwhile is hashed again
         if seen.is_file() and seen.read_bytes() == stamp:
             return True
-        with file.open("rb") as code:
-            if os.fstat(code.fileno()).st_size != about.size or _digest(code) != about.sha256:
-                return False
+        if not (folder / _CODE).is_file() or _size(parts) != about.size or _digest(parts) != about.sha256:
+            return False
     except OSError:
         return False
     with contextlib.suppress(OSError):  # a read-only cache is hashed each time
@@ -131,13 +133,27 @@ def _is_whole(file: Path, about: About) -> bool:
     return True
 
 
+def _parts(folder: Path) -> list[Path]:
+    """What was made: all that is not about it."""
+    return sorted(file for file in folder.iterdir() if file.name not in {_ABOUT, _SEEN})
+
+
 def _stamp(file: Path) -> bytes:
     status = file.stat()
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}".encode()
+    return f"{file.name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n".encode()
 
 
-def _digest(code: BufferedReader) -> str:
-    return hashlib.file_digest(code, "sha256").hexdigest()
+def _size(parts: list[Path]) -> int:
+    return sum(file.stat().st_size for file in parts)
+
+
+def _digest(parts: list[Path]) -> str:
+    """Of names, sizes and contents."""
+    whole = hashlib.sha256()
+    for file in parts:
+        with file.open("rb") as content:
+            whole.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def find_or_make(
@@ -172,9 +188,8 @@ def _make(folder: Path, key: str, make: Callable[[Path], int], made_with: dict[s
         aside = Path(tempfile.mkdtemp(prefix=f"new-{key}-", dir=folder))
         try:
             min_ram = make(aside / _CODE)
-            with (aside / _CODE).open("rb") as code:
-                size = os.fstat(code.fileno()).st_size
-                about = About(sha256=_digest(code), size=size, min_ram=min_ram, made_with=made_with)
+            parts = _parts(aside)
+            about = About(sha256=_digest(parts), size=_size(parts), min_ram=min_ram, made_with=made_with)
             (aside / _ABOUT).write_bytes(msgspec.json.encode(about))
             _remove(target)
             aside.rename(target)

@@ -94,6 +94,16 @@ def read_module(data: bytes) -> Module:
     return module
 
 
+def read_memories(data: bytes) -> Module:
+    """Only the memories of the module in `data`, and what they begin with."""
+    module = Module()
+    for number, reader in sections(data, PREAMBLE):
+        if number in {5, 11}:
+            field, read = _SECTIONS[number]
+            setattr(module, field, read(reader))
+    return module
+
+
 def _read_custom(reader: Reader, module: Module) -> None:
     if reader.name() == "name":
         while reader.at < reader.end:
