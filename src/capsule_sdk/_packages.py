@@ -28,7 +28,7 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def offer(self, names):
         """Make the modules below `names` importable, instead of those before."""
-        for name in [name for name in sys.modules if name.partition(".")[0] in self.names]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in self.names] if self.names else ():
             if isinstance(getattr(sys.modules[name], "__loader__", None), Packages):
                 del sys.modules[name]
         self.names = frozenset(names)

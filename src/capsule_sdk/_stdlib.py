@@ -9,6 +9,7 @@ import importlib.machinery
 import marshal
 import os
 import sys
+import types
 import zlib
 
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "__pycache__", "site-packages"}
@@ -57,11 +58,16 @@ class Reseeded(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Hands out the snapshot's `random`, seeded anew at its first import.
 
     The snapshot holds one state for every sandbox; without this all of them would draw the same numbers. Those
-    who never import it pay nothing.
+    who never import it pay nothing: to seed it takes longer than to load a small program.
+
+    componentize-py imports `random` too, after the program that it builds, and calls its `seed` before the first
+    request. So the first to ask gets a stand-in, which makes way when it is told to seed.
     """
 
     def __init__(self, prepared):
         self.prepared = prepared
+        self.stand_in = types.ModuleType("random")
+        self.stand_in.seed = self.make_way
 
     def find_spec(self, name, path=None, target=None):
         if name == "random" and self.prepared is not None:
@@ -69,11 +75,26 @@ class Reseeded(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec):
+        if self.stand_in is not None:
+            return self.stand_in
         return self.prepared
 
     def exec_module(self, module):
-        module.seed()
-        self.prepared = None
+        if module is self.prepared:
+            module.seed()
+            self.prepared = None
+
+    def make_way(self):
+        """The first request is about to come: whoever imports `random` from now on gets it."""
+        self.stand_in = None
+        sys.modules.pop("random", None)
+
+
+class Later(types.ModuleType):
+    """Stands for `random` in the modules of the snapshot that imported it, so that they get it seeded, too."""
+
+    def __getattr__(self, name):
+        return getattr(importlib.import_module("random"), name)
 
 
 class Missing(importlib.abc.MetaPathFinder):
@@ -97,4 +118,11 @@ def install(packages, why):
 
 def hide_random():
     """Take `random` out of the snapshot's modules until a program imports it."""
-    sys.meta_path.insert(0, Reseeded(sys.modules.pop("random")))
+    prepared, later = sys.modules.pop("random"), Later("random")
+    for module in list(sys.modules.values()):
+        for name, value in list(vars(module).items()):
+            if value is prepared:
+                setattr(module, name, later)
+            elif getattr(value, "__self__", None) is prepared._inst:
+                raise RuntimeError(f"{module.__name__}.{name} would draw the same numbers in every sandbox")
+    sys.meta_path.insert(0, Reseeded(prepared))

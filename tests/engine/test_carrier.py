@@ -317,40 +317,36 @@ def test_crash_in_crash(script: Script) -> None:
     assert job.phase is Phase.DONE
 
 
-def test_the_spare_takes_spent_jobs(open_carriers) -> None:
-    """CPU-bound jobs spread over all carriers; new ones belong to the first."""
-    carriers, first, spent, new = open_carriers(2), Gate(), Gate(), Gate()
+def test_jobs_spread_over_the_carriers(open_carriers) -> None:
+    """While the first is at work, another takes what comes: new jobs, and those that used up a slice."""
+    carriers, first, spent, new = open_carriers(3), Gate(), Gate(), Gate()
 
     def begin() -> Step:
         carriers.submit(FakeJob("first", [], first))
-        carriers.submit(FakeJob("new", [], new))
         return YIELDED
 
     carriers.submit(FakeJob("spent", [], begin, spent))
     first.reached()
     spent.reached()
-    assert (first.thread, spent.thread) == ("capsule-carrier-0", "capsule-carrier-1")
-    spent.opened.set()
-    first.opened.set()
-    new.pass_through()
-    assert new.thread == "capsule-carrier-0"
+    carriers.submit(FakeJob("new", [], new))
+    new.reached()
+    assert len({first.thread, spent.thread, new.thread}) == 3
+    for gate in (first, spent, new):
+        gate.opened.set()
 
 
-def test_the_spare_takes_warm_jobs_that_queue_up(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls of live sandboxes spread over the carriers; new ones, side by side, would be slower."""
-    monkeypatch.setattr(carrier, "HELD_UP", PATIENCE)
-    carriers, first, one, two, new = open_carriers(2), Gate(), Gate(), Gate(), Gate()
+def test_warm_jobs_that_queue_up_wake_another(open_carriers) -> None:
+    """Calls of live sandboxes spread over the carriers, but one alone waits for the first."""
+    carriers, first, one, two = open_carriers(2), Gate(), Gate(), Gate()
     carriers.submit(FakeJob("first", [], first))
     first.reached()
-    carriers.submit(FakeJob("new", [], new))
     carriers.submit(FakeJob("one", [], one, is_warm=True))
     assert not one.entered.wait(0.05), "one alone is not worth waking another thread"
     carriers.submit(FakeJob("two", [], two, is_warm=True))
     one.pass_through()
     two.pass_through()
-    assert (one.thread, two.thread, new.entered.is_set()) == ("capsule-carrier-1", "capsule-carrier-1", False)
+    assert (first.thread, one.thread, two.thread) == ("capsule-carrier-0", "capsule-carrier-1", "capsule-carrier-1")
     first.opened.set()
-    new.pass_through()
 
 
 def test_a_lone_warm_job_wakes_one_carrier(open_carriers) -> None:
@@ -376,18 +372,14 @@ def test_new_and_warm_jobs_take_turns(script: Script) -> None:
     assert len(script.history) == 6
 
 
-def test_the_spare_takes_over(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When one slice holds up the first carrier, another does what is due: new jobs, wake-ups, deadlines."""
-    carriers, held, new, late = open_carriers(2), Gate(), Gate(), FakeJob("late", [], WAITING, timeout=0.01)
+def test_the_spare_looks_at_timers(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When one slice holds up the first carrier, which waits for the next timer, another looks at what is due."""
+    carriers, held, late = open_carriers(2), Gate(), FakeJob("late", [], WAITING, timeout=0.01)
     carriers.submit(late)
     carriers.submit(FakeJob("held", [], held))
     held.reached()
-    carriers.submit(FakeJob("new", [], new))
     carriers.watch()  # not held up yet: nothing happens
     monkeypatch.setattr(carrier, "HELD_UP", 0.0)
-    carriers.watch()
-    new.pass_through()
-    assert new.thread == "capsule-carrier-1"
     deadline = time.monotonic() + PATIENCE
     while not late.ended.is_set() and time.monotonic() < deadline:
         carriers.watch()  # as the ticker does
@@ -396,8 +388,8 @@ def test_the_spare_takes_over(open_carriers, monkeypatch: pytest.MonkeyPatch) ->
     held.opened.set()
 
 
-def test_stop_reaches_the_first_carrier(open_carriers) -> None:
-    """A job that is stopped while a spare runs it is ended, though spares do not take what is fresh."""
+def test_stop_reaches_a_job_on_a_spare(open_carriers) -> None:
+    """A job that is stopped while a spare runs it is ended."""
     carriers, first, spent, history = open_carriers(2), Gate(), Gate(YIELDED), []
 
     def begin() -> Step:

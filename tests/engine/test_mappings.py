@@ -90,7 +90,7 @@ async def main():
     async with WasmEngine(Path(sys.argv[1]), min_ram=int(sys.argv[2])) as engine:
         async def begin():
             return await engine.open(limits, RecordingListener()).call(sys.argv[3], timeout=30)
-        endings = [await begin() for _ in range(60)]
+        endings = [await begin() for _ in range(80)]
         errors = {ending.error_type for ending in endings[-5:]}
         assert endings[0].reply and errors == {"internal_error"}, endings
         assert "vm.max_map_count" in endings[-1].message

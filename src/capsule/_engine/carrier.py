@@ -4,10 +4,10 @@ Guests never run on the event loop: some of what a guest does cannot be interrup
 is one instruction to the engine), and the loop must not wait for it. The loop only starts jobs and hears of
 their ends, so timeouts and sleeping guests work even while the application blocks it.
 
-The first carrier takes whatever is due: new jobs and wake-ups first, then jobs that used up a slice. The others
-take jobs that used up a slice, and warm ones: further calls of a sandbox that lives, once two are waiting.
-Two threads that start and close sandboxes side by side are slower than one (they fight over the address space and the
-interpreter lock), while warm calls and CPU-bound guests scale with the cores. A lone call goes to the first carrier.
+Each carrier takes whatever is due: new jobs and wake-ups first, then jobs that used up a slice. The first is woken
+first, and the others when it is not resting: a lone job finds it warm, and while it clears up after a sandbox, another
+begins the next one. A lone warm call, of a sandbox that lives, is left to the first even then: most often it has only
+the last lines of the call before to do.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Phase(Enum):
 class Job(ABC):
     """Work that a carrier runs in slices. All methods but `__init__` run on carriers, one at a time per job.
 
-    A warm job neither maps nor unmaps memory, as far as one can tell before: any carrier may begin it.
+    A warm job is a further call of a sandbox that lives.
     """
 
     def __init__(self, timeout: float = NEVER, *, is_warm: bool = False) -> None:
@@ -92,8 +92,8 @@ class _Queues:
     timers: list[tuple[float, int, Job]] = field(default_factory=list)
     _warm_first: bool = False
 
-    def for_first(self) -> tuple[deque[Job], ...]:
-        """In the order in which the first carrier looks: new jobs and warm ones take turns, so neither starves."""
+    def in_turn(self) -> tuple[deque[Job], ...]:
+        """In the order in which a carrier looks: new jobs and warm ones take turns, so neither starves."""
         self._warm_first = not self._warm_first
         return (self.warm, self.fresh, self.spent) if self._warm_first else (self.fresh, self.warm, self.spent)
 
@@ -166,7 +166,7 @@ class Carriers:
             self._stop(job, reason)
 
     def watch(self) -> None:
-        """Called by the ticker: if one guest holds up the first carrier, another takes over what is due."""
+        """Called by the ticker: if one guest holds up the first carrier, another looks at what is due."""
         if time.monotonic() - self._first_since > HELD_UP:
             with self._lock:
                 self._spare.notify()
@@ -209,8 +209,7 @@ class Carriers:
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
         queue.append(job)
-        # One warm job is left to the first: if it is busy, then most often with the last lines of the call before.
-        if queue is self._queues.spent or (queue is self._queues.warm and len(queue) > 1):
+        if not self._first_rests and (queue is not self._queues.warm or len(queue) > 1):
             self._spare.notify()
         self._ring()
 
@@ -218,7 +217,7 @@ class Carriers:
         accept_any_stack()
         with self._lock:
             while True:
-                job = self._next(is_first)
+                job = self._next()
                 if job is not None:
                     self._run_slice(job, is_first)
                 elif self._closed and not self._jobs:
@@ -252,11 +251,9 @@ class Carriers:
             self._first_rests = False
             self._work.ring()
 
-    def _next(self, is_first: bool) -> Job | None:
+    def _next(self) -> Job | None:
         self._fire_timers()
-        queues = self._queues
-        takes_all = is_first or self._closed or time.monotonic() - self._first_since > HELD_UP
-        for queue in queues.for_first() if takes_all else (queues.warm, queues.spent):
+        for queue in self._queues.in_turn():
             while queue:
                 job = queue.popleft()
                 if job.phase is Phase.READY:
@@ -311,8 +308,7 @@ class Carriers:
             self._queues.trim_timers(len(self._jobs))
         elif job.stop_reason is not None:
             job.phase = Phase.READY
-            self._queues.fresh.appendleft(job)
-            self._ring()  # another carrier may have run it, and that one does not take what is fresh
+            self._queues.fresh.appendleft(job)  # this carrier takes it next
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:

@@ -12,12 +12,13 @@ from wasmtime import component as wc
 from ..errors import SetupError
 from . import bindings as c
 from .linker import HANDLER, make_linker
+from .memories import Memories
 from .slots import Slots
 from .version import ASYNC_STACK, MAX_WASM_STACK, SNAPSHOT, SWITCHED_OFF
 
 
-def make_engine(slots: Slots | None = None) -> wasmtime.Engine:
-    """An engine with the settings of `version`, whose memories are those of `slots`, or wasmtime's own."""
+def make_engine(memories: Memories | None = None) -> wasmtime.Engine:
+    """An engine with the settings of `version`, whose memories are `memories`, or wasmtime's own."""
     config = wasmtime.Config()
     config.wasm_component_model = True
     config.epoch_interruption = True
@@ -26,8 +27,8 @@ def make_engine(slots: Slots | None = None) -> wasmtime.Engine:
     c.config_async_stack_size(config.ptr(), ASYNC_STACK)
     for name in SWITCHED_OFF:
         setattr(config, name, False)
-    if slots is not None:
-        c.config_memory_creator(config.ptr(), ctypes.byref(slots.creator))
+    if memories is not None:
+        c.config_memory_creator(config.ptr(), ctypes.byref(memories.creator))
     return wasmtime.Engine(config)
 
 
@@ -44,13 +45,13 @@ class LoadedGuest:
 
     def __init__(self, file: Path) -> None:
         snapshot = file.with_suffix(SNAPSHOT)
-        self.slots = Slots(snapshot) if snapshot.exists() else None
-        self.engine = make_engine(self.slots)
+        self.memories = Memories(Slots(snapshot)) if snapshot.exists() else None
+        self.engine = make_engine(self.memories)
         try:
             self.component = wc.Component.deserialize_file(self.engine, str(file))
         except wasmtime.WasmtimeError as error:
-            if self.slots is not None:
-                self.slots.close()
+            if self.memories is not None:
+                self.memories.close()
             raise SetupError(f"the compiled guest does not load: {str(error).splitlines()[0]}") from None
         self.linker = make_linker(self.engine)
         self.handler = self._find_handler()
@@ -68,8 +69,8 @@ class LoadedGuest:
         self.linker.close()
         self.component.close()
         self.engine.close()
-        if self.slots is not None:
-            self.slots.close()
+        if self.memories is not None:
+            self.memories.close()
 
 
 def _export(component: wc.Component, parent: Any, name: str) -> Any:

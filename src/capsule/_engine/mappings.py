@@ -1,6 +1,6 @@
 """How many sandboxes fit into the memory mappings that Linux allows one process.
 
-A sandbox takes seven mappings, and a process has 65,530 unless its machine says otherwise. Whoever asks for one more
+A sandbox takes five mappings, and a process has 65,530 unless its machine says otherwise. Whoever asks for one more
 fails, and that may be anybody: wasmtime, which panics where it cannot unmap and so ends the process with every sandbox
 in it, or the event loop, in the middle of its own work, with a MemoryError. So no store is made near the limit.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-_EACH = 7  # five of a linear memory: guards, the image, what lies before and behind it; two of a stack
+_EACH = 5  # three of a linear memory: the snapshot, zeros behind it, what cannot be touched; two of a stack
 _KEPT_FREE = 10  # one part in ten of the limit stays for the application, its threads and its own memory
 
 

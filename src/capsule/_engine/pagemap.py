@@ -14,8 +14,11 @@ import os
 _PATH = "/proc/self/pagemap"
 _PAGEMAP_SCAN = 0xC0606610  # _IOWR('f', 16, struct pm_scan_arg), from linux/fs.h, as all that follows
 _FILE, _PRESENT, _SWAPPED, _PFNZERO = 1 << 2, 1 << 3, 1 << 4, 1 << 5
-_MOST_RANGES = 1024
-_WORDS = 3  # of a range: where it begins, where it ends, its categories
+MOST_RANGES = 1024
+"""Ranges that one look can find."""
+
+WORDS = 3
+"""Numbers of 64 bits for each range: where it begins, where it ends, and one that says nothing here."""
 
 
 class _Scan(ctypes.Structure):
@@ -34,38 +37,40 @@ class Pagemap:
     def __init__(self) -> None:
         self._file = os.open(_PATH, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self.written(0, 0, 1)
+            self.written(0, 0, 1, room_for_ranges())
         except OSError:
             self.close()
             raise
 
-    def written(self, start: int, end: int, most: int) -> list[tuple[int, int]] | None:
-        """Where pages between two addresses were written, as ranges of addresses; None if there are more than `most`
-        pages, or more ranges than are worth looking at one by one.
+    def written(self, start: int, end: int, most: int, found: ctypes.Array[ctypes.c_uint64]) -> int | None:
+        """Look where pages between two addresses were written, and put the ranges of addresses into `found`, which has
+        room for MOST_RANGES. Answers how many there are, or None if there are more than `most` pages, or too many
+        ranges.
         """
         import fcntl  # not on Windows
 
-        found = (ctypes.c_uint64 * (_WORDS * _MOST_RANGES))()
         scan = _Scan(
             size=ctypes.sizeof(_Scan),
             start=start,
             end=end,
             vec=ctypes.addressof(found),
-            vec_len=_MOST_RANGES,
+            vec_len=MOST_RANGES,
             max_pages=most,
             category_inverted=_FILE | _PFNZERO,
             category_mask=_FILE | _PFNZERO,
             category_anyof_mask=_PRESENT | _SWAPPED,
         )
         count = fcntl.ioctl(self._file, _PAGEMAP_SCAN, scan)
-        if scan.walk_end != end:
-            return None
-        numbers = found[: _WORDS * count]
-        return list(zip(numbers[0::_WORDS], numbers[1::_WORDS], strict=True))
+        return count if scan.walk_end == end else None
 
     def close(self) -> None:
         """Close it."""
         os.close(self._file)
+
+
+def room_for_ranges() -> ctypes.Array[ctypes.c_uint64]:
+    """What `written` fills."""
+    return (ctypes.c_uint64 * (WORDS * MOST_RANGES))()
 
 
 def open_pagemap() -> Pagemap | None:

@@ -188,6 +188,7 @@ def _make(folder: Path, key: str, make: Callable[[Path], int], made_with: dict[s
         aside = Path(tempfile.mkdtemp(prefix=f"new-{key}-", dir=folder))
         try:
             min_ram = make(aside / _CODE)
+            (aside / _CODE).stat()  # whatever else it wrote
             parts = _parts(aside)
             about = About(sha256=_digest(parts), size=_size(parts), min_ram=min_ram, made_with=made_with)
             (aside / _ABOUT).write_bytes(msgspec.json.encode(about))

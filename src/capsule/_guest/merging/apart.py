@@ -1,4 +1,4 @@
-"""A component and what its memory begins with, apart: where memories are used again, the engine room puts that there."""
+"""A component and what its memory begins with, apart: where memories are used again, the engine puts that there."""
 
 from __future__ import annotations
 

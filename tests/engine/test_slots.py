@@ -1,0 +1,233 @@
+"""Memories that are used again hold nothing of who had them before, whatever that was and wherever it wrote."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from capsule import Runtime
+from capsule._engine import address_space, pagemap
+from capsule._engine.engine import WasmEngine
+from capsule._engine.slots import MOST_HOT, MOST_KEPT, Slot, Slots
+from capsule._guest.cache import CompiledGuest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memories are used again on Linux")
+
+PAGE = 4096
+SNAPSHOT = bytes(range(256)) * (64 * PAGE // 256) + b"the end in the middle of a page"
+SIZE = 128 * PAGE
+RESERVED, GUARD = 4096 * PAGE, 16 * PAGE
+PAGEOUT = 21  # MADV_PAGEOUT: where there is swap, what was written goes there
+
+writes = some.lists(some.tuples(some.integers(0, SIZE - 1), some.binary(min_size=1, max_size=3 * PAGE)), max_size=20)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Slots]:
+    file = tmp_path / "snapshot"
+    file.write_bytes(SNAPSHOT)
+    opened = Slots(file)
+    yield opened
+    opened.close()
+
+
+def content(slot: Slot) -> bytes:
+    return ctypes.string_at(slot.base, slot.accessible)
+
+
+def put(slot: Slot, at: int, data: bytes) -> None:
+    data = data[: slot.size - at]
+    ctypes.memmove(slot.base + at, data, len(data))
+
+
+def untouched(size: int = SIZE) -> bytes:
+    return SNAPSHOT + bytes(size - len(SNAPSHOT))
+
+
+def can_be_touched(address: int) -> bool:
+    """What the kernel says of the page at `address`."""
+    for line in Path("/proc/self/maps").read_text("utf-8").splitlines():
+        start, end = (int(number, 16) for number in line.split()[0].split("-"))
+        if start <= address < end:
+            return line.split()[1].startswith("rw")
+    return False
+
+
+UNTOUCHED = hashlib.sha256(untouched()).digest()
+
+
+@pytest.fixture(params=["pages are known", "pages are not known", "not in one call", "swapped out"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pool: Slots) -> str:
+    """Each way in which a memory is restored."""
+    if request.param == "pages are not known":
+        pool._pagemap = None
+    elif pool._pagemap is None:
+        pytest.skip("this kernel does not tell which pages were written")
+    if request.param == "not in one call":
+        monkeypatch.setattr(address_space, "_write", lambda *_: -1)
+    return request.param
+
+
+@given(rounds=some.lists(writes, min_size=1, max_size=4))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_left_of_what_was_written(pool: Slots, way: str, rounds: list[list[tuple[int, bytes]]]) -> None:
+    """After any writes, over several lives, a memory begins with the snapshot and zeros again."""
+    for written in rounds:
+        slot = pool.take(SIZE, RESERVED, GUARD)
+        assert (
+            hashlib.sha256(content(slot)).digest() == UNTOUCHED
+        )  # compared as bytes, a difference takes minutes to tell
+        for at, data in written:
+            put(slot, at, data)
+        if way == "swapped out":
+            address_space._madvise(slot.base, SIZE, PAGEOUT)
+        pool.give_back(slot)
+    assert pool.hot == 1
+    assert hashlib.sha256(content(pool._hot[0])).digest() == UNTOUCHED
+
+
+def test_a_memory_that_grew(pool: Slots, way: str) -> None:
+    """What it grew by is gone: the next one cannot touch it, and finds zeros when it grows itself."""
+    slot = pool.take(SIZE, RESERVED, GUARD)
+    slot.grow(SIZE + 8 * PAGE)
+    put(slot, SIZE - PAGE, b"secret" * 5000)
+    assert can_be_touched(slot.base + SIZE)
+    assert not can_be_touched(slot.base + SIZE + 8 * PAGE)
+    pool.give_back(slot)
+    again = pool.take(SIZE, RESERVED, GUARD)
+    assert again is slot
+    assert not can_be_touched(again.base + SIZE)
+    again.grow(SIZE + 8 * PAGE)
+    assert content(again) == untouched(SIZE + 8 * PAGE)
+    pool.give_back(again)
+
+
+def test_everything_was_written(tmp_path: Path) -> None:
+    """A memory with more written pages than are worth restoring one by one goes back to the kernel, and is as good."""
+    file = tmp_path / "large"
+    file.write_bytes(SNAPSHOT)
+    pool = Slots(file)
+    size = (MOST_KEPT + 50) * PAGE
+    slot = pool.take(size, RESERVED, GUARD)
+    put(slot, 0, b"x" * size)
+    pool.give_back(slot)
+    assert content(pool.take(size, RESERVED, GUARD)) == untouched(size)
+    pool.give_back(slot)
+    pool.close()
+
+
+def test_many_scattered_pages(tmp_path: Path) -> None:
+    """Nor does it matter if they are more ranges than one look can find."""
+    file = tmp_path / "large"
+    file.write_bytes(SNAPSHOT)
+    pool = Slots(file)
+    size = 4 * pagemap.MOST_RANGES * PAGE
+    slot = pool.take(size, RESERVED, GUARD)
+    for page in range(0, 3 * pagemap.MOST_RANGES, 2):
+        put(slot, page * PAGE, b"x")
+    pool.give_back(slot)
+    assert content(pool.take(size, RESERVED, GUARD)) == untouched(size)
+    pool.give_back(slot)
+    pool.close()
+
+
+def test_a_memory_that_cannot_be_restored_is_not_used_again(pool: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the kernel refuses, the memory is unmapped."""
+    slot = pool.take(SIZE, RESERVED, GUARD)
+    put(slot, 0, b"secret")
+    pool._pagemap = None
+    monkeypatch.setattr(address_space, "_madvise", lambda *_: -1)
+    pool.give_back(slot)
+    assert pool.hot == 0
+    assert not can_be_touched(slot.base)
+
+
+def test_few_are_kept(pool: Slots) -> None:
+    """Beyond MOST_HOT memories are unmapped: what thousands of sandboxes took is given back."""
+    taken = [pool.take(SIZE, RESERVED, GUARD) for _ in range(MOST_HOT + 5)]
+    for slot in taken:
+        pool.give_back(slot)
+    assert pool.hot == MOST_HOT
+    assert sum(can_be_touched(slot.base) for slot in taken) == MOST_HOT
+
+
+@pytest.mark.parametrize("size", [PAGE, RESERVED + PAGE])
+def test_sizes_that_do_not_fit(pool: Slots, size: int) -> None:
+    """A memory smaller than the snapshot, or larger than its reservation, is refused."""
+    with pytest.raises(OSError, match="memory"):
+        pool.take(size, RESERVED, GUARD)
+
+
+def test_it_does_not_shrink(pool: Slots) -> None:
+    """wasmtime never asks for less than there is."""
+    slot = pool.take(SIZE, RESERVED, GUARD)
+    with pytest.raises(OSError, match="grows"):
+        slot.grow(SIZE - PAGE)
+    pool.give_back(slot)
+
+
+async def test_no_memory_for_a_sandbox(
+    guest: CompiledGuest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, write
+) -> None:
+    """What the kernel refuses ends one message, which says so, and nothing else."""
+    path = write("one.py", "def main(): return 1")
+    assert await runtime.run(path) == 1
+
+    def refuse(*_: object) -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Slots, "take", refuse)
+        outcome = await (await runtime.spawn(path)).outcome()
+    assert outcome.error is not None
+    assert outcome.error.error_type == "internal_error"
+    assert "Cannot allocate memory" in outcome.error.message
+    assert await runtime.run(path) == 1
+
+
+LIVES = {
+    "answers": "def main(): return 'a' * 1000",
+    "fills its memory": "def main(): kept = [bytearray(b'secret' * 1000) for _ in range(10_000)]",
+    "recurses": "def main(): return main()",
+    "aborts": "import os\ndef main():\n    text = 'secret' * 100_000\n    os._exit(3)",
+    "overflows its stack": "import json\ndef main():\n    x = []\n    for _ in range(100_000): x = [x]\n    json.dumps(x)",
+    "spins until it is stopped": "def main():\n    text = []\n    while True: text = [*text[-50_000:], 'secret' * 10]",
+    "waits until it is stopped": "import time\ndef main():\n    kept = ['secret'] * 100_000\n    time.sleep(60)",
+    "imports the library": "import asyncio, sqlite3, decimal, email.message, xml.dom.minidom\ndef main(): pass",
+}
+
+
+DECLARED = "from capsule import task\n@task(ram='96MB', timeout='1s')\n"
+
+
+@pytest.mark.slow
+async def test_whatever_a_guest_did(guest: CompiledGuest, write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However real guests end, their memories are the snapshot again, byte for byte."""
+    engines: list[WasmEngine] = []
+    begin = WasmEngine.__aenter__
+
+    async def watched(self: WasmEngine) -> WasmEngine:
+        engines.append(self)
+        return await begin(self)
+
+    monkeypatch.setattr(WasmEngine, "__aenter__", watched)
+    snapshot = Path(guest.file).with_suffix(".image").read_bytes()
+    async with Runtime() as runtime:
+        memories = engines[0]._guest.memories
+        assert memories is not None
+        pool = memories.slots
+        for what, source in LIVES.items():
+            path = write("life.py", source.replace("def main", f"{DECLARED}def main"))
+            ref = await runtime.spawn(path)
+            await ref.outcome()
+            await ref.stop()
+            assert pool.hot
+            for slot in pool._hot:
+                assert content(slot) == snapshot + bytes(slot.accessible - len(snapshot)), what
