@@ -609,17 +609,31 @@ def test_a_note_does_not_hide_damage(change) -> None:
 
 
 def test_each_part_of_the_note_counts(hashed: list[str]) -> None:
-    """Size, both times and the inode: a note that differs in any of them is worth nothing."""
+    """Name, size, both times and the inode: a note that differs in any of them is worth nothing."""
     seen = Path(make_guest().file).with_name("guest.seen")
     assert cache.find(KEY) is not None
     parts = seen.read_text("ascii").split()
-    assert len(parts) == 4
+    assert len(parts) == 5
     hashed.clear()
-    for number in range(4):
+    for number in range(5):
         seen.write_text(" ".join([*parts[:number], "1", *parts[number + 1 :]]), "ascii")
         assert cache.find(KEY) is not None
         assert seen.read_text("ascii").split() == parts
-    assert len(hashed) == 4
+    assert len(hashed) == 5
+
+
+@pytest.mark.parametrize("change", [lambda image: image.unlink(), lambda image: image.write_bytes(b"another")])
+def test_the_snapshot_beside_the_code_counts(change: Callable[[Path], object]) -> None:
+    """What lies beside the code is a part of the guest: missing or another one, the guest is damaged."""
+
+    def make_both(file: Path) -> int:
+        file.with_suffix(".image").write_bytes(b"snapshot")
+        return make(file)
+
+    guest = cache.find_or_make(KEY, make_both, FACTS, lambda: None)
+    assert cache.find(KEY) == guest
+    change(Path(guest.file).with_suffix(".image"))
+    assert cache.find(KEY) is None
 
 
 @pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"1 2 3 4", None], ids=["empty", "binary", "stale", "a folder"])
