@@ -74,6 +74,8 @@ class Admission:
 
         Cancelling leaves the queue as if it had never been joined.
         """
+        if not self._waiters and self._has_room(ram):
+            return self._taken(ram)
         waiter = _Waiter(ram, parent)
         self._join(waiter)
         try:
@@ -138,20 +140,27 @@ class Admission:
         """Admit from the front until one does not fit: nobody overtakes it, or large ones would starve."""
         while self._waiters:
             waiter = next(iter(self._waiters))
-            if self.live >= self.max_sandboxes or self.memory + waiter.ram > self.max_memory:
+            if not self._has_room(waiter.ram):
                 return
-            self.live += 1
-            self.memory += waiter.ram
-            self._admit(waiter, lane_of=None)
+            self._admit(waiter, self._taken(waiter.ram))
 
     def _admit_child(self, parent: Place) -> None:
         """Admit the first child that waits for `parent`'s lane, if it is free."""
         if parent.waiting and not parent.lane_is_taken:
             parent.lane_is_taken = True
-            self._admit(next(iter(parent.waiting)), lane_of=parent)
+            child = next(iter(parent.waiting))
+            self._admit(child, Place(child.ram, lane_of=parent))
             self._admit_front()  # the child may have stood there, and held up those behind it
 
-    def _admit(self, waiter: _Waiter, lane_of: Place | None) -> None:
+    def _has_room(self, ram: int) -> bool:
+        return self.live < self.max_sandboxes and self.memory + ram <= self.max_memory
+
+    def _taken(self, ram: int) -> Place:
+        self.live += 1
+        self.memory += ram
+        return Place(ram)
+
+    def _admit(self, waiter: _Waiter, place: Place) -> None:
         self._forget(waiter)
-        waiter.place = Place(waiter.ram, lane_of=lane_of)
+        waiter.place = place
         waiter.admitted.set()

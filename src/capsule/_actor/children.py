@@ -27,6 +27,9 @@ class Children:
         """It has ended."""
         self._actors.discard(actor)
 
+    def __len__(self) -> int:
+        return len(self._actors)
+
     def __contains__(self, actor: Actor) -> bool:
         return actor in self._actors
 

@@ -170,8 +170,9 @@ class Delivery:
             with anyio.CancelScope() as self._attempting:
                 outcome = await self._attempt_once()
         finally:
-            with anyio.CancelScope(shield=True):
-                await self.children.end_all("the task that started it ended")
+            if len(self.children):
+                with anyio.CancelScope(shield=True):
+                    await self.children.end_all("the task that started it ended")
         if outcome is None:
             assert self._child_failure is not None
             return self.failed(self._child_failure)

@@ -54,7 +54,7 @@ class OpenSandbox:
         """Whether the program is in it."""
         self.is_created = False
         """Whether the constructor of an actor class has run in it."""
-        self.closed = anyio.Event()
+        self.closed = world.new_event()
         self._sandbox = world.engine.open(_limits(policy, family), self)
 
     @classmethod
