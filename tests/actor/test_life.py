@@ -259,6 +259,7 @@ async def test_a_cancelled_stop_kills(stage, guests: Guests) -> None:
     async with play.runtime as runtime:
         notes = await runtime.spawn(play["Notes"])
         notes.tell.hold(1)
+        await settle()
         with anyio.move_on_after(0.02):
             await notes.stop(grace=None)
         assert (await notes.wait_stopped()).reason == "it was stopped, and whoever stopped it was cancelled"
