@@ -266,6 +266,18 @@ async def test_a_cancelled_stop_kills(stage, guests: Guests) -> None:
     assert play.answers == [None, "cancelled"]
 
 
+async def test_a_block_is_left_where_it_was_entered(stage, guests: Guests) -> None:
+    """Another task cannot leave it, hears so, and changes nothing."""
+    play = stage(guests.scripts)
+    async with play.runtime as runtime, anyio.create_task_group() as tasks:
+        async with await runtime.spawn(play["Notes"]) as notes:
+            caller = Caller(tasks, notes.__aexit__, None, None, None)
+            await settle()
+            assert (caller.kind, await notes.add(1)) == ("UsageError", 1)
+        assert notes.state == "stopped"
+    play.assert_nothing_is_left()
+
+
 @pytest.mark.parametrize("grace", ["soon", -1, float("nan"), "1d"])
 async def test_a_grace_that_is_none(stage, guests: Guests, grace: object) -> None:
     """A grace that does not parse is a wrong call, and the actor goes on."""
