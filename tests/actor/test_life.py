@@ -167,6 +167,7 @@ async def test_stop_kills_after_its_grace(stage, guests: Guests) -> None:
         notes = await runtime.spawn(play["Notes"])
         notes.tell.hold(1)
         behind = notes.ask_nowait.add(2)
+        await settle()
         await notes.stop(grace=0.05)
         assert notes.state == "stopped"
         with pytest.raises(ActorStopped, match="within its grace"):
