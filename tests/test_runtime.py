@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capsule import Runtime, RuntimeClosed, TaskFailed, task
+from capsule import InvalidProgram, Runtime, RuntimeClosed, TaskFailed, actor, task
 
 FACTOR = 3
 
@@ -26,6 +26,18 @@ def each(count: int) -> list:
 @task(max_retries=2)
 def fails() -> None:
     raise ValueError("no luck")
+
+
+@(declared := task)
+def hidden() -> int:
+    return 1
+
+
+class Hidden:
+    pass
+
+
+Marked = actor(Hidden)
 
 
 async def test_run_answers_the_value(runtime: Runtime) -> None:
@@ -50,3 +62,13 @@ async def test_outside_the_block() -> None:
     """A runtime that is not open refuses to run."""
     with pytest.raises(RuntimeClosed):
         await Runtime().run(total, [1])
+
+
+@pytest.mark.parametrize(("what", "words"), [(hidden, "write @task directly"), (Marked, "write @actor directly")])
+def test_what_no_source_declares_is_refused_where_it_stands(what, words: str) -> None:
+    """A declaration that cannot be read without running it is none; the error points at the function or class."""
+    with pytest.raises(InvalidProgram, match=words) as caught:
+        Runtime().inspect(what)
+    with open(__file__, encoding="utf-8") as file:
+        line = file.readlines()[caught.value.line - 1]
+    assert line.split()[1].strip("()->:") in ("hidden", "Hidden")

@@ -225,9 +225,9 @@ class Runtime:
         stopped: `await ref.method(...)`.
 
         `name` is for `find`, and for events. `tools` are functions that it, its sub-tasks and the actors that it
-        starts may call beside the runtime's. The runtime owns the actor and ends it when the runtime is left. Raises
-        a UsageError if the call was wrong (InvalidProgram, InvalidArguments, InvalidPolicy, InvalidTool, NameTaken),
-        and RuntimeClosed.
+        starts may call beside the runtime's. The runtime owns the actor and ends it when the runtime is left.
+        Cancelling leaves no actor behind. Raises a UsageError if the call was wrong (InvalidProgram, InvalidArguments,
+        InvalidPolicy, InvalidTool, NameTaken), and RuntimeClosed.
         """
         self._opened()
         program, spec = self._source.resolve(what)
@@ -235,9 +235,13 @@ class Runtime:
         program = await self._provision.prepare(program)
         granted = self._tools.merged(Tools.of(tools))
         subject = self._launcher.subject(program, spec)
-        actor = self._launcher.actor(subject, args, kwargs, name=name, tools=granted)
-        ref = actor.ref()
-        await anyio.lowlevel.checkpoint()  # the actor is the runtime's already: cancelled here, nothing is lost
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        ref = self._launcher.actor(subject, args, kwargs, name=name, tools=granted).ref()
+        try:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+        except BaseException:  # asyncio's own cancellation knows no shield
+            ref.kill()  # whoever gets no ref could never stop it
+            raise
         return ref
 
     def session(

@@ -106,18 +106,7 @@ def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple
         program, own = _sliced(what.cls, packages), what.cls.__name__
         spec = next((spec for spec in program.actors if spec.cls == own), None)
     if spec is None:
-        kind, place = (
-            ("a task", "@task directly above its def")
-            if isinstance(what, Task)
-            else (
-                "an actor",
-                "@actor directly above its class",
-            )
-        )
-        raise InvalidProgram(
-            f"{own} is {kind} here, but not in the source that would go into the sandbox; write {place}",
-            path=program.path,
-        )
+        raise _undeclared(program, own, "task" if isinstance(what, Task) else "actor")
     return program, spec
 
 
@@ -125,6 +114,12 @@ def _sliced(thing: Callable[..., Any], packages: frozenset[str]) -> Program:
     from ._guest.slicing import slice_of  # a run of a file never needs it
 
     return with_folders(slice_of(thing, packages), root_of(thing))
+
+
+def _undeclared(program: Program, name: str, kind: str) -> InvalidProgram:
+    from ._guest.slicing import undeclared
+
+    return undeclared(program, name, kind)
 
 
 def split_name(text: str) -> tuple[str, str | None]:

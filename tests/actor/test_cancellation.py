@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -237,6 +239,37 @@ async def test_a_slow_cleanup_is_waited_for(stage) -> None:
         clean.set()
         await anyio.wait_all_tasks_blocked()
         assert (history, play.history[-1]) == (["clean"], ("ended", "ask", "cancelled"))
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile", "by the loop"])
+async def test_a_cancelled_spawn_leaves_no_actor(stage, moment: str, anyio_backend_name: str) -> None:
+    """Nobody could stop an actor whose ref was lost on the way: none is made, or its block ends it, or it is ended."""
+    if moment == "by the loop" and anyio_backend_name != "asyncio":
+        pytest.skip("asyncio alone can cancel a task through a shield")
+    play = stage({"Notes.add": quick})
+    async with play.runtime as runtime, anyio.create_task_group() as tasks:
+        scope = anyio.CancelScope()
+        spawner = anyio.get_current_task()
+
+        async def cancel() -> None:
+            if moment == "by the loop":
+                next(task for task in asyncio.all_tasks() if id(task) == spawner.id).cancel()
+            scope.cancel()
+
+        if moment == "before":
+            scope.cancel()
+        tasks.start_soon(cancel)
+        try:
+            with scope:
+                async with await runtime.spawn(play["Notes"]) as ref:
+                    await ref.wait_stopped()
+        except BaseException as error:  # noqa: BLE001 - that of asyncio, which is no scope's
+            assert (moment, type(error)) == ("by the loop", asyncio.CancelledError)
+            asyncio.current_task().uncancel()
+        await anyio.wait_all_tasks_blocked()
+        assert runtime.actors() == []
+        assert (play.life == []) is (moment == "before")
+    play.assert_nothing_is_left()
 
 
 async def test_a_cancelled_wait_for_an_outcome(stage) -> None:

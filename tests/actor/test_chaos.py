@@ -23,7 +23,7 @@ from capsule._guest.cache import CompiledGuest
 ACTORS = 500
 STEPS = 3000
 SEED = int(os.environ.get("CAPSULE_CHAOS", "20240229"))
-PATIENCE = 90
+PATIENCE = 300
 MOST_RSS = 300 << 20
 """Bytes that the process may be larger by afterwards: the allocator's own business, and the events of the test."""
 

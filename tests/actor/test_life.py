@@ -167,6 +167,7 @@ async def test_stop_kills_after_its_grace(stage, guests: Guests) -> None:
         notes = await runtime.spawn(play["Notes"])
         notes.tell.hold(1)
         behind = notes.ask_nowait.add(2)
+        await settle()
         await notes.stop(grace=0.05)
         assert notes.state == "stopped"
         with pytest.raises(ActorStopped, match="within its grace"):
@@ -259,10 +260,23 @@ async def test_a_cancelled_stop_kills(stage, guests: Guests) -> None:
     async with play.runtime as runtime:
         notes = await runtime.spawn(play["Notes"])
         notes.tell.hold(1)
+        await settle()
         with anyio.move_on_after(0.02):
             await notes.stop(grace=None)
         assert (await notes.wait_stopped()).reason == "it was stopped, and whoever stopped it was cancelled"
     assert play.answers == [None, "cancelled"]
+
+
+async def test_a_block_is_left_where_it_was_entered(stage, guests: Guests) -> None:
+    """Another task cannot leave it, hears so, and changes nothing."""
+    play = stage(guests.scripts)
+    async with play.runtime as runtime, anyio.create_task_group() as tasks:
+        async with await runtime.spawn(play["Notes"]) as notes:
+            caller = Caller(tasks, notes.__aexit__, None, None, None)
+            await settle()
+            assert (caller.kind, await notes.add(1)) == ("UsageError", 1)
+        assert notes.state == "stopped"
+    play.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("grace", ["soon", -1, float("nan"), "1d"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import decimal
 import logging
@@ -223,3 +224,29 @@ async def test_numbers_that_are_none(guest: CompiledGuest, write) -> None:
     assert first == "1.5"
     assert {kind for kind, _ in others} == {"invalid"}
     assert long == "1" * 5000
+
+
+async def test_no_guest_ends_the_runtime_through_a_tool(guest: CompiledGuest, write) -> None:
+    """What ends a process or a task ends here no more than the call: a tool that parses what a guest wrote may exit."""
+
+    def exits() -> None:
+        argparse.ArgumentParser(exit_on_error=True).parse_args(["--no-such"])
+
+    async def given_up() -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class() as error:
+                kept = error
+                raise
+        raise kept
+
+    file = write("a.py", ACTOR + TRY + "@task\ndef main(): return [attempt(tools.exits), attempt(tools.given_up)]")
+    harmless = write("b.py", "def main(): return 1")
+    reached = False
+    async with Runtime(tools=[exits, given_up]) as runtime:
+        assert [kind for kind, _ in await runtime.run(file)] == ["tool_error", "tool_error"]
+        assert await runtime.run(harmless) == 1
+        reached = True
+    assert reached

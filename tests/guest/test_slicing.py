@@ -553,13 +553,19 @@ def test_statements_that_make_an_actor_do_not_go_along():
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["def g():\n  class K: pass\n  return K\nK = g()", "class A:\n  class K: pass\nK = A.K"],
+    ("text", "line"),
+    [
+        ("def g():\n  class K: pass\n  return K\nK = g()", 2),
+        ("class A:\n  class K: pass\nK = A.K", 2),
+        ("class K: pass\nclass A:\n  def g(self):\n    if 1:\n      class K: pass\n    return K\nK = A().g()", 5),
+    ],
 )
-def test_a_class_stands_at_module_level(text):
-    """A class inside a function or another class cannot be taken out of it."""
-    with pytest.raises(InvalidProgram, match="does not stand at module level; move the class there"):
+def test_a_class_stands_at_module_level(text, line):
+    """A class inside a function or another class cannot be taken out of it; the error points at it."""
+    with pytest.raises(InvalidProgram, match="does not stand at module level; move the class there") as caught:
         sliced(text, "K")
+    assert caught.value.line == line
+    assert caught.value.excerpt
 
 
 def test_a_class_that_no_source_defines_is_refused():

@@ -90,9 +90,9 @@ def test_other_text_is_kept(text: str) -> None:
 )
 def test_no_text_takes_long(piece: str) -> None:
     """A guest can often choose a part of a message; the event loop must not wait for it."""
-    start = time.perf_counter()
+    start = time.process_time()
     scrub(piece * 1_000_000)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 class Unprintable(Exception):

@@ -200,6 +200,50 @@ async def test_what_is_no_exception(name: str) -> None:
     assert caught.value is error
 
 
+async def stray() -> BaseException:
+    """A cancellation that is over, as whoever waits for a cancelled task of asyncio's gets one."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as error:
+            kept = error
+            raise
+    return kept
+
+
+@pytest.mark.parametrize("name", ["plain", "awaited"])
+@pytest.mark.parametrize("kind", ["exit", "cancellation"])
+async def test_what_would_end_more_than_a_tool(kind: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A tool that exits, or raises a cancellation that is not its caller's, has failed; nothing else ends."""
+    error = SystemExit(3) if kind == "exit" else await stray()
+    async with desk(*fails(error)) as opened:
+        with caplog.at_level(logging.WARNING, "capsule"), pytest.raises(ToolError) as caught:
+            await opened.call(name)
+        assert str(caught.value) == f"the tool {name!r} raised {type(error).__name__}"
+        await anyio.lowlevel.checkpoint()
+    assert f"the tool {name!r} failed" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["exit", "cancellation"])
+async def test_what_would_end_more_comes_too_late(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The same from a thread that nobody waits for is logged, and its owner goes on."""
+    held, error = Held(), SystemExit(3) if kind == "exit" else await stray()
+
+    def late() -> None:
+        held()
+        raise error
+
+    with caplog.at_level(logging.WARNING, "capsule"):
+        async with desk(late) as opened:
+            async with anyio.create_task_group() as group:
+                group.start_soon(opened.call, "late")
+                await held.wait_begun()
+                group.cancel_scope.cancel()
+            held.released.set()
+    assert "the tool 'late' failed after it had been given up" in caplog.text
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_wrong_answer(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
     """A tool that breaks its own word: the guest hears that it failed, the host's log says how."""

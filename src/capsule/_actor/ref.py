@@ -190,6 +190,8 @@ class ActorRef(Grantable):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         task = anyio.get_current_task().id
+        if task not in self._blocks:
+            raise UsageError(f"the block of {self.name} was entered in another task: leave it where it was entered")
         block = self._blocks[task].pop()
         if not self._blocks[task]:
             del self._blocks[task]

@@ -67,10 +67,14 @@ class SettingsReader:
             reason = f"the settings of {an_item} are read before anything runs, so ** cannot be followed"
             raise self._refused(reason, keyword)
         if keyword.arg not in self.known:
-            near = difflib.get_close_matches(keyword.arg, self.known, 1)
-            advice = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(self.known)}"
-            raise self._refused(f"{an_item} has no setting {keyword.arg!r}; {advice}", keyword)
+            raise self._refused(f"{an_item} has no setting {keyword.arg!r}; {self._advice(keyword.arg)}", keyword)
         return keyword.arg
+
+    def _advice(self, name: str) -> str:
+        if name in Policy.__struct_fields__:
+            return f"{'an @actor or a' if name in ACTOR_SETTINGS else 'a'} Policy has one: Policy({name}=...)"
+        near = difflib.get_close_matches(name, self.known, 1)
+        return f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(self.known)}"
 
     def _literal(self, keyword: ast.keyword) -> Any:
         try:

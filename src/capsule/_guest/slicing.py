@@ -6,6 +6,7 @@ import ast
 import inspect
 import linecache
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
@@ -25,7 +26,7 @@ from .reach import LOADED
 from .siblings import Sibling
 from .units import Unit
 
-__all__ = ["slice_of"]
+__all__ = ["slice_of", "undeclared"]
 
 MAX_MODULES = 4 << 20
 """Bytes of all modules that go along with a task, as far as they are needed."""
@@ -43,13 +44,25 @@ def slice_of(thing: Callable[..., object], packages: frozenset[str] = frozenset(
     """
     origin = _class_origin(thing) if isinstance(thing, type) else _function_origin(thing)
     path, source = _source_of(origin)
-    if origin.fault:
-        raise refusal(origin.fault, source, path, origin.line)
     with too_deep(path):
+        if origin.fault:
+            raise refusal(origin.fault, source, path, origin.line or _class_in(parse(source, path), origin.name))
         _check_unchanged(origin, parse(source, path), source, path)
         home = Sibling(origin.module, path, source, "__path__" in origin.namespace)
         search = Search(Application(home, origin.namespace.get("__package__") or "", packages), origin.name)
         return _program_of(search)
+
+
+def undeclared(program: Program, name: str, kind: str) -> InvalidProgram:
+    """The refusal of what is "task" or "actor" in the application, and neither in the source that goes along."""
+    article, below = ("a", "def") if kind == "task" else ("an", "class")
+    reason = (
+        f"{name} is {article} {kind} here, but not in the source that would go into the sandbox; "
+        f"write @{kind} directly above its {below}"
+    )
+    tree = parse(program.source, program.path)
+    found = (node for node in (*functions_of(tree), *classes_of(tree)) if node.name == name)
+    return refusal(reason, program.source, program.path, next(found, None))
 
 
 def _program_of(search: Search) -> Program:
@@ -175,6 +188,19 @@ def _check_unchanged(origin: _Origin, tree: ast.Module, source: str, path: str) 
         name = origin.name
         reason = f"the file has changed since it was imported, {name!r} no longer stands here; restart the application"
         raise refusal(reason, source, path, origin.line)
+
+
+def _class_in(tree: ast.AST, name: str) -> ast.ClassDef | None:
+    """The first class that Python would give the qualified name `name`."""
+    waiting = deque[tuple[ast.AST, str]]([(tree, "")])
+    while waiting:
+        node, home = waiting.popleft()
+        if isinstance(node, ast.ClassDef) and home + node.name == name:
+            return node
+        if isinstance(node, Definition):
+            home += f"{node.name}." if isinstance(node, ast.ClassDef) else f"{node.name}.<locals>."
+        waiting.extend((child, home) for child in ast.iter_child_nodes(node))
+    return None
 
 
 def _first_line(node: Definition) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import anyio
+
 from ..errors import ToolError
 
 MOST_TEXT = 2000
@@ -61,6 +63,11 @@ def told(error: Exception) -> ToolError:
     if isinstance(found, ToolError):
         return ToolError(sayable(_message_of(found)))
     return ToolError(scrub(_message_of(found)).strip() or type(found).__name__)
+
+
+def endings() -> tuple[type[BaseException], ...]:
+    """What ends a process or a task. A tool that raises it has failed, and nothing else has to end for that."""
+    return SystemExit, anyio.get_cancelled_exc_class()
 
 
 def cause_of(error: Exception) -> Exception:

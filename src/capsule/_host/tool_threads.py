@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from ..errors import ToolError
+from .tool_errors import endings
 
 log = logging.getLogger("capsule")
 
@@ -101,5 +102,5 @@ class _Job:
             value.close()  # it never began, and would warn that nobody awaited it
         if error is not None and not isinstance(error, ToolError):
             log.warning("the tool %r failed after it had been given up", self.name, exc_info=error)
-        if error is not None and not isinstance(error, Exception):
+        if error is not None and not isinstance(error, (Exception, *endings())):
             raise error

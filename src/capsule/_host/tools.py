@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import MethodType
@@ -16,7 +17,7 @@ import msgspec
 from ..abc import CallContext, Capability
 from ..errors import Denied, InvalidArguments, InvalidPolicy, InvalidTool, ToolError
 from ..policy import parse_duration
-from .tool_errors import cause_of, told
+from .tool_errors import cause_of, endings, told
 from .tool_shape import Shape, WrongAnswer
 from .tool_threads import StartSoon, Threads
 
@@ -138,19 +139,33 @@ class Tool:
                 return self._shape.check_answer(value)
             except WrongAnswer:
                 log.exception("the tool %r answered what it does not declare", self._name)
-                raise ToolError(f"the tool {self._name!r} failed") from None
+                raise self._failed("failed") from None
             except Exception as error:  # noqa: BLE001 - and so may the tool
                 raise self._seen_inside(error) from None
+            except endings() as error:
+                if not isinstance(error, SystemExit) and _is_cancelled():
+                    raise
+                raise self._seen_inside(error) from None
         assert scope.cancelled_caught
-        raise ToolError(f"the tool {self._name!r} took longer than its timeout of {self._timeout_text}")
+        raise self._failed(f"took longer than its timeout of {self._timeout_text}")
 
-    def _seen_inside(self, error: Exception) -> ToolError:
-        seen = told(error)
-        if not isinstance(cause_of(error), ToolError):
+    def _failed(self, how: str) -> ToolError:
+        return ToolError(f"the tool {self._name!r} {how}")
+
+    def _seen_inside(self, error: BaseException) -> ToolError:
+        seen = told(error) if isinstance(error, Exception) else self._failed(f"raised {type(error).__name__}")
+        if not isinstance(error, Exception) or not isinstance(cause_of(error), ToolError):
             self._failures += 1
             level = logging.WARNING if self._failures <= _MOST_WARNINGS else logging.DEBUG
             log.log(level, "the tool %r failed", self._name, exc_info=error)
         return seen
+
+
+def _is_cancelled() -> bool:
+    """Whether a cancellation that arrives here is meant for us. One that is not comes from something that the tool
+    waited for, and raised on it would end the task group of the runtime without a word.
+    """
+    return anyio.current_effective_deadline() == -math.inf
 
 
 class Tools:
