@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from .._versions import version_of
 
 MAX_WASM_STACK = 1 << 20
 """Bytes of native stack for wasm code. CPython's own recursion limit strikes well below."""
@@ -25,4 +25,6 @@ SWITCHED_OFF = (
 def tools_version() -> str:
     """Version and settings as one text. Code compiled under another does not load."""
     off = ",".join(SWITCHED_OFF)
-    return f"wasmtime {version('wasmtime')} component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off}"
+    return (
+        f"wasmtime {version_of('wasmtime')} component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off}"
+    )

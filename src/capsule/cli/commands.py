@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Optional
 
 import typer
 
 import capsule
 
-from . import grants
-from . import run as runs
+from .lean import LeanCommand, LeanGroup
 
 app = typer.Typer(
     name="capsule",
+    cls=LeanGroup,
     help="Run code that nobody has reason to trust, in WebAssembly sandboxes.",
     epilog="Example: capsule run examples/hello.py",
     no_args_is_help=True,
@@ -22,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(help="Show the compiled guests of this machine, or clear them.", invoke_without_command=True)
+cache_app = typer.Typer(
+    cls=LeanGroup, help="Show the compiled guests of this machine, or clear them.", invoke_without_command=True
+)
 app.add_typer(cache_app, name="cache")
 
 Ceiling = Optional[str]  # noqa: UP045 - typer reads annotations at run time, also on 3.11
@@ -70,8 +74,9 @@ def _options(
 
 
 @app.command(
+    cls=LeanCommand,
     epilog='Examples: capsule run hello.py | capsule run tasks.py:word_count "some text" | '
-    "capsule run sum.py --args-json '[[1, 2, 3]]' --json"
+    "capsule run sum.py --args-json '[[1, 2, 3]]' --json",
 )
 def run(
     file: Annotated[
@@ -108,6 +113,9 @@ def run(
 
     The exit status is 0 for success, 1 if the task failed, 2 if the call was wrong.
     """
+    from . import grants
+    from . import run as runs
+
     call = runs.Call(
         target=file, args=args or [], args_json=args_json, args_file=args_file, as_json=as_json, verbose=verbose,
         packages=packages or [], requirements=requirements, has_journal=not no_journal,
@@ -119,7 +127,7 @@ def run(
     raise typer.Exit(runs.run(call))
 
 
-@app.command(epilog="Example: capsule inspect tasks.py --allow-host api.example.com")
+@app.command(cls=LeanCommand, epilog="Example: capsule inspect tasks.py --allow-host api.example.com")
 def inspect(
     file: Annotated[
         Optional[str],  # noqa: UP045
@@ -134,7 +142,7 @@ def inspect(
     env: Env = None,
 ) -> None:
     """Show what a file declares, and what it would get from capsule run with the same options. Nothing of it is run."""
-    from . import inspection
+    from . import grants, inspection
 
     limits = _limits(timeout, compute, ram)
     given = grants.Grants(limits, hosts=allow_host or (), mounts=mount or (), env=env or ())
@@ -144,7 +152,7 @@ def inspect(
 WhichRun = Annotated[str, typer.Argument(metavar="RUN", help="The beginning of its name in capsule ps, or last.")]
 
 
-@app.command(epilog="Example: capsule ps --limit 5")
+@app.command(cls=LeanCommand, epilog="Example: capsule ps --limit 5")
 def ps(
     limit: Annotated[int, typer.Option(min=1, help="How many runs.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
@@ -155,7 +163,7 @@ def ps(
     raise typer.Exit(history.ps(limit=limit, as_json=as_json))
 
 
-@app.command(epilog="Example: capsule log last")
+@app.command(cls=LeanCommand, epilog="Example: capsule log last")
 def log(run: WhichRun = "last") -> None:
     """Tell what happened in a run: starts, output, requests, failures and ends, each with its time."""
     from . import history
@@ -163,7 +171,7 @@ def log(run: WhichRun = "last") -> None:
     raise typer.Exit(history.log(run))
 
 
-@app.command(epilog="Example: capsule trace last")
+@app.command(cls=LeanCommand, epilog="Example: capsule trace last")
 def trace(
     run: WhichRun = "last",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON on stdout.")] = False,
@@ -174,7 +182,7 @@ def trace(
     raise typer.Exit(history.trace(run, as_json=as_json))
 
 
-@app.command(epilog="Example: capsule setup")
+@app.command(cls=LeanCommand, epilog="Example: capsule setup")
 def setup() -> None:
     """Build and compile the guest now, once for this machine, instead of at the first run."""
     from . import guest
@@ -191,7 +199,7 @@ def cache(context: typer.Context) -> None:
         raise typer.Exit(guest.show())
 
 
-@cache_app.command(epilog="Example: capsule cache clear")
+@cache_app.command(cls=LeanCommand, epilog="Example: capsule cache clear")
 def clear() -> None:
     """Remove every compiled guest; the next run builds it again."""
     from . import guest
@@ -199,6 +207,14 @@ def clear() -> None:
     raise typer.Exit(guest.clear())
 
 
-def main() -> None:
-    """The console script."""
-    app()
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """What understands the command line `words`: if they begin with a command, that one is all that is built."""
+    commands = [
+        command for command in app.registered_commands if command.callback and [command.callback.__name__] == words[:1]
+    ]
+    groups = [group for group in app.registered_groups if [group.name] == words[:1]]
+    if not commands and not groups:
+        return app
+    only = copy.copy(app)
+    only.registered_commands, only.registered_groups = commands, groups
+    return only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from contextlib import AsyncExitStack
@@ -84,8 +85,15 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
             )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
+            _collect_from_now_on()
             ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
+
+
+def _collect_from_now_on() -> None:
+    """The collector was off while modules were loaded. What there is now stays: nobody need look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _journal(target: str) -> Journal:

@@ -1,0 +1,17 @@
+"""The console script: light, so that the collector is told before anything is loaded."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names."""
+    gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
+    from .commands import app_for
+
+    try:
+        app_for(sys.argv[1:])()
+    finally:
+        gc.freeze()  # at its end an interpreter looks through all objects several times
