@@ -6,8 +6,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from capsule import Policy, RightsRefused, UsageError
 from capsule.policy import Mount, project_root
@@ -24,11 +25,10 @@ OPTIONS = {
 _MOST_OPTIONS = 20
 
 
-@dataclass(frozen=True)
-class Grants:
+class Grants(msgspec.Struct, frozen=True):
     """What was given on the command line."""
 
-    limits: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, str] = {}
     """Ceilings, by the field of the policy."""
 
     hosts: Sequence[str] = ()
@@ -53,8 +53,7 @@ class Grants:
         return {"allowed_hosts": self.hosts, "allowed_files": mounts, "mounts": mounts, "env_variables": names}
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """What is run, and what it may be granted."""
 
     target: str

@@ -6,11 +6,11 @@ import gc
 import json
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
 from capsule.abc import Journal
@@ -22,23 +22,22 @@ from .story import Story
 SUCCESS, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for on the command line."""
 
     target: str | None
     """None: the entrypoint of the project."""
 
-    args: list[str] = field(default_factory=list)
+    args: list[str] = []
     args_json: str | None = None
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
-    packages: list[str] = field(default_factory=list)
+    packages: list[str] = []
     requirements: str | None = None
     has_journal: bool = True
-    grants: Grants = field(default_factory=Grants)
-    argv: list[str] = field(default_factory=list)
+    grants: Grants = Grants()
+    argv: list[str] = []
     """The words of the command line behind the program's name, to say what to change in them."""
 
 
@@ -160,11 +159,9 @@ def _refuse(call: Call, screen: Screen, message: str, error_type: str, status: i
 
 
 def _nothing(call: Call) -> dict[str, Any]:
-    from msgspec import to_builtins
-
     from capsule import Execution
 
-    return dict(to_builtins(Execution(task_name=call.target or "")))
+    return dict(msgspec.to_builtins(Execution(task_name=call.target or "")))
 
 
 def _show(call: Call, screen: Screen, outcome: Outcome) -> None:
