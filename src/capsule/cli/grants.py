@@ -1,4 +1,4 @@
-"""What a shell grants: the project file's part, and that of the options. A program only asks."""
+"""What a shell grants: the project file's part, and that of the options; and where it keeps its journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,6 +79,12 @@ def scope_of(target: str | None, grants: Grants) -> Scope:
     policy = project.policy if project is not None else Policy()
     policy = policy.with_settings({"mounts": (*policy.mounts, *mounts)})
     return Scope(target, project, policy, ceiling_of(project, grants.limits, grants.rights(mounts)))
+
+
+def journal_file() -> Path:
+    """Where `capsule run` writes: below the root of the project, else the current folder. Raises UsageError."""
+    project = Project.find()
+    return (project.root if project is not None else Path.cwd()) / ".capsule" / "trace.db"
 
 
 def what_would_allow(error: RightsRefused, argv: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
 from capsule.abc import Journal
 
-from .grants import Grants, scope_of, what_would_allow
+from .grants import Grants, journal_file, scope_of, what_would_allow
 from .screen import Phases, Screen
 from .story import Story
 
@@ -97,8 +97,6 @@ def _collect_from_now_on() -> None:
 
 def _journal(target: str) -> Journal:
     from capsule.journal import SqliteJournal
-
-    from .history import journal_file
 
     return SqliteJournal(journal_file(), title=target)
 
