@@ -5,9 +5,10 @@ The runtime asks for its users, and the capabilities ask for the guests, who nam
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from ._actor.actor import Actor
 from ._actor.delivery import Delivery, FreshHome
@@ -137,7 +138,7 @@ class Launcher:
 
     async def compiled(self, files: list[tuple[str, str]]) -> list[str | None] | None:
         """Byte code of Python files (path, base64 of the source), made by a sandbox; None if it did not answer."""
-        world = dataclasses.replace(self.opened(), notify=lambda _: None)  # work of ours, which no listener asked for
+        world = replace(self.opened(), notify=lambda _: None)  # work of ours, which no listener asked for
         grants = Grants(world)
         call = task_call(world, COMPILER, COMPILER.tasks[0], _COMPILING, [files], {}, grants)
         outcome = await Delivery(

@@ -10,18 +10,21 @@ import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from msgspec.structs import replace
 
-from ._installing import Progress, code_file, install, open_set
-from ._packages.requirements import parse_all
-from ._packages.shelf import PackageSet, key_of, write_code
 from ._values import Packages, Parameter, Program, TaskSpec
+from ._versions import version_of
 from .abc import CallContext
 from .errors import InvalidProgram, SetupError
+
+if TYPE_CHECKING:  # what reads packages is large, and most runtimes have none
+    from ._installing import Progress
+    from ._packages.shelf import PackageSet
 
 __all__ = ["COMPILER", "Provision"]
 
@@ -70,16 +73,20 @@ class Provision:
 
     def __init__(self, extra: Sequence[str], *, takes_declared: bool) -> None:
         """Raises InvalidPackages."""
-        self._extra = parse_all(extra)
+        self._extra = _parsed(extra)
         self._takes_declared = takes_declared
         self._ready: dict[tuple[str, ...], Packages] = {}
         self._open: OrderedDict[str, PackageSet] = OrderedDict()
         self._locks: dict[tuple[str, ...], anyio.Lock] = {}
         self._at_work = anyio.CapacityLimiter(MOST_AT_WORK)
         self._opening = threading.Lock()
-        self._guest = version("componentize-py")
         self._compile: Compile | None = None
         self._progress: Progress = lambda _: None
+
+    @cached_property
+    def _guest(self) -> str:
+        """Whose byte code it is."""
+        return version_of("componentize-py")
 
     @property
     def extra_names(self) -> frozenset[str]:
@@ -121,6 +128,9 @@ class Provision:
         return found
 
     async def _make_ready(self, wanted: tuple[str, ...]) -> Packages:
+        from ._installing import code_file, install, open_set
+        from ._packages.shelf import key_of
+
         key = key_of(wanted)
         code = code_file(key, self._guest)
         found = await anyio.to_thread.run_sync(open_set, key, code)
@@ -143,6 +153,8 @@ class Provision:
         return with_names
 
     async def _make_code(self, found: PackageSet, target: Path) -> None:
+        from ._packages.shelf import write_code
+
         self._progress("compiling packages")
         code: dict[str, str] = {}
         batch: list[tuple[str, str]] = []
@@ -171,6 +183,8 @@ class Provision:
         return None if packages is None else self._opened(packages.key)
 
     def _opened(self, key: str) -> PackageSet:
+        from ._installing import code_file, open_set
+
         with self._opening:
             if key not in self._open:
                 found = open_set(key, code_file(key, self._guest))
@@ -186,3 +200,12 @@ class Provision:
         """Close what is open."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _parsed(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Raises InvalidPackages."""
+    if isinstance(wanted, (list, tuple)) and not wanted:
+        return ()
+    from ._packages.requirements import parse_all
+
+    return parse_all(wanted)

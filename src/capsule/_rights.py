@@ -7,8 +7,9 @@ a host and silently goes without would fail somewhere in the middle, for a reaso
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from . import _hosts, _mounts, _variables
 from ._values import ActorSpec, Program, TaskSpec
@@ -17,8 +18,7 @@ from .policy import Policy
 __all__ = ["RIGHTS", "Excess", "Right", "excess_of", "path_of", "rights_of", "specs_of"]
 
 
-@dataclass(frozen=True)
-class Right:
+class Right(msgspec.Struct, frozen=True):
     """How one right is compared. Its values are tuples, as the policy keeps them."""
 
     beyond: Callable[[Any, Any], tuple[Any, ...]]

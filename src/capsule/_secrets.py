@@ -7,7 +7,6 @@ more with it than send it to the hosts that the secret names, in this runtime, w
 from __future__ import annotations
 
 import re
-import secrets as random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -138,6 +137,8 @@ def _held(name: str, secret: Secret) -> Held:
         raise InvalidPolicy(f"secrets: {name!r} is not the name of a variable; use letters, digits and underscores")
     if not isinstance(secret, Secret):
         raise InvalidPolicy(f'secrets: {name} is no Secret; write Secret("...", hosts=["api.example.com"])')
+    import secrets as random  # slow to load, and most runtimes have no secrets
+
     return Held(name, f"capsule-secret-{random.token_hex(16)}", secret._value, secret)  # noqa: SLF001 - here alone
 
 

@@ -623,7 +623,7 @@ def test_each_part_of_the_note_counts(hashed: list[str]) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda image: image.unlink(), lambda image: image.write_bytes(b"another")])
-def test_the_snapshot_beside_the_code_counts(change: Callable[[Path], object]) -> None:
+def test_the_snapshot_beside_the_code_counts(change) -> None:
     """What lies beside the code is a part of the guest: missing or another one, the guest is damaged."""
 
     def make_both(file: Path) -> int:

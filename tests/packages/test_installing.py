@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from capsule import CacheUnwritable, InvalidPackages, Runtime, SetupError, _installing, _provision
+from capsule import CacheUnwritable, InvalidPackages, Runtime, SetupError, _installing
 from capsule._engine.engine import WasmEngine
 from capsule._guest import cache
 from capsule._guest.cache import CompiledGuest
@@ -188,7 +188,7 @@ async def test_a_slow_one_holds_up_nobody_else(index: Index, guest: CompiledGues
             await anyio.sleep_forever()
         await real(wanted, progress)
 
-    monkeypatch.setattr(_provision, "install", fake)
+    monkeypatch.setattr(_installing, "install", fake)
     block = "# /// script\n# dependencies = ['{0}']\n# ///\ndef main():\n    import {0}\n    return {0}.VERSION\n"
     slow, fast = (write(f"with_{name}.py", block.format(name)) for name in ("slow", "foo"))
     with anyio.fail_after(60):

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import anyio
+import msgspec
 
 from ..errors import InvalidPolicy
 from ..policy import format_size
@@ -25,23 +25,21 @@ PATIENCE = 10.0
 """Seconds of waiting for a place after which the log says so."""
 
 
-@dataclass(eq=False)
-class Place:
+class Place(msgspec.Struct, eq=False):
     """A place that one live sandbox holds."""
 
     ram: int
     lane_of: Place | None = None
     lane_is_taken: bool = False
-    waiting: OrderedDict[_Waiter, None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[_Waiter, None] = msgspec.field(default_factory=OrderedDict)
     """The children of this place that wait, in order."""
 
 
-@dataclass(eq=False)
-class _Waiter:
+class _Waiter(msgspec.Struct, eq=False):
     ram: int
     parent: Place | None
     place: Place | None = None
-    admitted: anyio.Event = field(default_factory=anyio.Event)
+    admitted: anyio.Event = msgspec.field(default_factory=anyio.Event)
 
 
 class Admission:

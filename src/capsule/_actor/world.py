@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from anyio.abc import TaskGroup
 
 from .. import _backend
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 
-@dataclass(frozen=True, eq=False)
-class World:
+class World(msgspec.Struct, frozen=True, eq=False):
     """Made by the runtime when it opens; `tasks` owns every actor."""
 
     engine: Engine
@@ -48,5 +47,5 @@ class World:
     environment: Callable[[Policy], Mapping[str, str]] = lambda _: {}
     """What guests find in `os.environ` under a policy."""
 
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = msgspec.field(default_factory=lambda: itertools.count(1))
     """Of messages."""

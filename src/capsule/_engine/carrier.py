@@ -21,8 +21,9 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+import msgspec
 
 from .bell import Bell
 from .stack import accept_any_stack
@@ -84,12 +85,11 @@ class Job(ABC):
         """`step` or `stop` raised, which is a bug of ours: the job counts as done and must still answer."""
 
 
-@dataclass
-class _Queues:
-    fresh: deque[Job] = field(default_factory=deque)
-    warm: deque[Job] = field(default_factory=deque)
-    spent: deque[Job] = field(default_factory=deque)
-    timers: list[tuple[float, int, Job]] = field(default_factory=list)
+class _Queues(msgspec.Struct):
+    fresh: deque[Job] = msgspec.field(default_factory=deque)
+    warm: deque[Job] = msgspec.field(default_factory=deque)
+    spent: deque[Job] = msgspec.field(default_factory=deque)
+    timers: list[tuple[float, int, Job]] = msgspec.field(default_factory=list)
     _warm_first: bool = False
 
     def in_turn(self) -> tuple[deque[Job], ...]:

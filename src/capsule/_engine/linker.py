@@ -9,14 +9,14 @@ guest has nothing to hand to them: no stream to write to, no pollable to wait fo
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+from collections.abc import Iterator
 from typing import Any
-
-import wasmtime
-from wasmtime import component as wc
 
 from . import bindings as c
 from . import callbacks
-from .handles import take_error
+from .handles import Handle, take_error
 
 Callback = Any
 
@@ -46,26 +46,42 @@ HANDLER = "capsule:host/handler@0.1.0"
 _OURS = {"submit": callbacks.submit, "cancel": callbacks.cancel, "write": callbacks.write}
 
 
-def make_linker(engine: wasmtime.Engine) -> wc.Linker:
+def make_linker(engine: Handle) -> Handle:
     """A linker that every sandbox of `engine` shares."""
-    linker = wc.Linker(engine)
-    linker.add_wasip2()
-    linker.allow_shadowing = True
-    with linker.root() as root:
-        for interface, items in SHADOWS.items():
-            # Only the exact version that libwasmtime defines merges into the native instance.
-            with root.add_instance(f"{interface}@{c.WASI_VERSION}") as instance:
-                for item, callback in items.items():
+    linker = Handle(c.linker_new(engine.pointer), c.linker_delete)
+    try:
+        _check(c.linker_add_wasi(linker.pointer))
+        c.linker_allow_shadowing(linker.pointer, True)
+        with contextlib.closing(Handle(c.linker_root(linker.pointer), c.linker_instance_delete)) as root:
+            for interface, items in SHADOWS.items():
+                # Only the exact version that libwasmtime defines merges into the native instance.
+                with _instance(root, f"{interface}@{c.WASI_VERSION}") as instance:
+                    for item, callback in items.items():
+                        _add(c.linker_add_sync, instance, item, callback)
+            with _instance(root, CALLS) as instance:
+                for item, callback in _OURS.items():
                     _add(c.linker_add_sync, instance, item, callback)
-        with root.add_instance(CALLS) as instance:
-            for item, callback in _OURS.items():
-                _add(c.linker_add_sync, instance, item, callback)
-            _add(c.linker_add_async, instance, "next", callbacks.next_completion)
+                _add(c.linker_add_async, instance, "next", callbacks.next_completion)
+    except BaseException:
+        linker.close()
+        raise
     return linker
 
 
-def _add(add: c.Pointer, instance: wc.LinkerInstance, name: str, callback: c.Pointer) -> None:
+@contextlib.contextmanager
+def _instance(root: Handle, name: str) -> Iterator[Handle]:
     raw = name.encode()
-    error = add(instance.ptr(), raw, len(raw), callback, None, c.NO_FINALIZER)
+    made = ctypes.c_void_p()
+    _check(c.linker_add_instance(root.pointer, raw, len(raw), ctypes.byref(made)))
+    with contextlib.closing(Handle(made, c.linker_instance_delete)) as instance:
+        yield instance
+
+
+def _add(add: c.Pointer, instance: Handle, name: str, callback: c.Pointer) -> None:
+    raw = name.encode()
+    _check(add(instance.pointer, raw, len(raw), callback, None, c.NO_FINALIZER))
+
+
+def _check(error: c.Pointer) -> None:
     if error:
         raise RuntimeError(take_error(error))

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 from pathlib import Path
 from typing import Any
 
-import wasmtime
-from wasmtime import component as wc
-
 from ..errors import SetupError
 from . import bindings as c
+from .handles import Handle, take_error
 from .linker import HANDLER, make_linker
 from .memories import Memories
 from .slots import Slots
 from .version import ASYNC_STACK, MAX_WASM_STACK, SNAPSHOT, SWITCHED_OFF
 
 
-def make_engine(memories: Memories | None = None) -> wasmtime.Engine:
+def make_engine(memories: Memories | None = None) -> Handle:
     """An engine with the settings of `version`, whose memories are `memories`, or wasmtime's own."""
-    config = wasmtime.Config()
-    config.wasm_component_model = True
-    config.epoch_interruption = True
-    config.consume_fuel = True
-    config.max_wasm_stack = MAX_WASM_STACK
-    c.config_async_stack_size(config.ptr(), ASYNC_STACK)
+    config = c.config_new()
+    for name in ("wasm_component_model", "epoch_interruption", "consume_fuel"):
+        c.config_switch(config, name, is_on=True)
+    c.config_max_wasm_stack(config, MAX_WASM_STACK)
+    c.config_async_stack_size(config, ASYNC_STACK)
     for name in SWITCHED_OFF:
-        setattr(config, name, False)
+        c.config_switch(config, name, is_on=False)
     if memories is not None:
-        c.config_memory_creator(config.ptr(), ctypes.byref(memories.creator))
-    return wasmtime.Engine(config)
+        c.config_memory_creator(config, ctypes.byref(memories.creator))
+    return Handle(c.engine_new(config), c.engine_delete)
 
 
 def compile_guest(wasm: bytes) -> bytes:
     """Native code for a component, for this machine. Takes some seconds on every core."""
-    return bytes(wc.Component(make_engine(), wasm).serialize())
+    with contextlib.closing(make_engine()) as engine:
+        made = ctypes.c_void_p()
+        _check(c.component_new(engine.pointer, wasm, len(wasm), ctypes.byref(made)))
+        with contextlib.closing(Handle(made, c.component_delete)) as component:
+            code = c.ByteVector()
+            _check(c.component_serialize(component.pointer, ctypes.byref(code)))
+            try:
+                return ctypes.string_at(code.data, code.size)
+            finally:
+                c.bytes_delete(ctypes.byref(code))
 
 
 class LoadedGuest:
@@ -45,16 +53,18 @@ class LoadedGuest:
 
     def __init__(self, file: Path) -> None:
         snapshot = file.with_suffix(SNAPSHOT)
-        self.memories = Memories(Slots(snapshot)) if snapshot.exists() else None
-        self.engine = make_engine(self.memories)
-        try:
-            self.component = wc.Component.deserialize_file(self.engine, str(file))
-        except wasmtime.WasmtimeError as error:
+        with contextlib.ExitStack() as stack:
+            self.memories = Memories(Slots(snapshot)) if snapshot.exists() else None
             if self.memories is not None:
-                self.memories.close()
-            raise SetupError(f"the compiled guest does not load: {str(error).splitlines()[0]}") from None
-        self.linker = make_linker(self.engine)
-        self.handler = self._find_handler()
+                stack.callback(self.memories.close)
+            self.engine = make_engine(self.memories)
+            stack.callback(self.engine.close)
+            self.component = _load(self.engine, file)
+            stack.callback(self.component.close)
+            self.linker = make_linker(self.engine)
+            stack.callback(self.linker.close)
+            self.handler = self._find_handler()
+            self._stack = stack.pop_all()
 
     def _find_handler(self) -> Any:
         parent = _export(self.component, None, HANDLER)
@@ -62,20 +72,29 @@ class LoadedGuest:
 
     def tick(self) -> None:
         """Begin a new epoch: running guests come back to their carriers."""
-        c.engine_increment_epoch(self.engine.ptr())
+        c.engine_increment_epoch(self.engine.pointer)
 
     def close(self) -> None:
         """Free everything."""
-        self.linker.close()
-        self.component.close()
-        self.engine.close()
-        if self.memories is not None:
-            self.memories.close()
+        self._stack.close()
 
 
-def _export(component: wc.Component, parent: Any, name: str) -> Any:
+def _load(engine: Handle, file: Path) -> Handle:
+    made = ctypes.c_void_p()
+    error = c.component_load(engine.pointer, os.fsencode(file), ctypes.byref(made))
+    if error:
+        raise SetupError(f"the compiled guest does not load: {take_error(error).splitlines()[0]}")
+    return Handle(made, c.component_delete)
+
+
+def _check(error: c.Pointer) -> None:
+    if error:
+        raise RuntimeError(take_error(error))
+
+
+def _export(component: Handle, parent: Any, name: str) -> Any:
     raw = name.encode()
-    found = c.component_get_export(component.ptr(), parent, ctypes.create_string_buffer(raw, len(raw)), len(raw))
+    found = c.component_get_export(component.pointer, parent, raw, len(raw))
     if not found:
         raise SetupError(f"the guest does not export {name}; run `capsule cache clear`")
     return found

@@ -43,7 +43,7 @@ class GuestStore:
                 c.wasi_delete(wasi)
                 mappings.leave()
                 raise
-        self._store = Handle(c.store_new(guest.engine.ptr(), state.number, c.NO_FINALIZER), c.store_delete)
+        self._store = Handle(c.store_new(guest.engine.pointer, state.number, c.NO_FINALIZER), c.store_delete)
         self._context = c.store_context(self._store.pointer)
         self._instance = c.Instance()
         self._handler: c.Function | None = None
@@ -71,9 +71,9 @@ class GuestStore:
         """The fiber that makes the instance; when it has ended without an error, `call` works."""
         return Fiber(
             lambda error: c.instantiate_async(
-                self._guest.linker.ptr(),
+                self._guest.linker.pointer,
                 self._context,
-                self._guest.component.ptr(),
+                self._guest.component.pointer,
                 ctypes.byref(self._instance),
                 error,
             ),

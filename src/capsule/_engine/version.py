@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+
+from .._versions import version_of
 
 MAX_WASM_STACK = 1 << 20
 """Bytes of native stack for wasm code. CPython's own recursion limit strikes well below."""
@@ -35,4 +36,4 @@ def tools_version() -> str:
     off = ",".join(SWITCHED_OFF)
     memory = "slots" if HAS_SLOTS else "own"
     settings = f"component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
-    return f"wasmtime {version('wasmtime')} {settings}"
+    return f"wasmtime {version_of('wasmtime')} {settings}"

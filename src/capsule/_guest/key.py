@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
+from .._versions import version_of
 from .build import sources_digest
 
 MERGING = Path(__file__).with_name("merging")
@@ -18,7 +18,7 @@ def made_with(engine: str) -> dict[str, str]:
     return {
         "guest": sources_digest(),
         "merging": _merging_digest(),
-        "componentize-py": version("componentize-py"),
+        "componentize-py": version_of("componentize-py"),
         "engine": engine,
         "processor": processor(),
     }

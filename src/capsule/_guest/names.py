@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .bindings import bindings_of, bound_name
 
@@ -20,23 +21,22 @@ MUTATORS = frozenset(
 """Methods that change their object, wherever the call stands."""
 
 
-@dataclass
-class Names:
+class Names(msgspec.Struct):
     """What a piece of code does with the names of its module."""
 
-    reads: set[str] = field(default_factory=set)
+    reads: set[str] = msgspec.field(default_factory=set)
     """Needed for it to run."""
 
-    hints: set[str] = field(default_factory=set)
+    hints: set[str] = msgspec.field(default_factory=set)
     """Mentioned in annotations, which Python 3.14 evaluates only if somebody asks."""
 
-    changes: set[str] = field(default_factory=set)
+    changes: set[str] = msgspec.field(default_factory=set)
     """Names whose value it changes in place, and those that its functions rebind with `global`."""
 
-    chains: set[tuple[str, ...]] = field(default_factory=set)
+    chains: set[tuple[str, ...]] = msgspec.field(default_factory=set)
     """Each use of a name with the attributes taken of it: `a.b.c` is ("a", "b", "c"), a bare `a` is ("a",)."""
 
-    hinted: set[tuple[str, ...]] = field(default_factory=set)
+    hinted: set[tuple[str, ...]] = msgspec.field(default_factory=set)
     """The same in annotations."""
 
     @property
@@ -73,11 +73,10 @@ def chain_of(node: ast.AST) -> tuple[str, ...]:
     return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
 
 
-@dataclass
-class _Scope:
+class _Scope(msgspec.Struct):
     kind: str
     bound: set[str]
-    globals: set[str] = field(default_factory=set)
+    globals: set[str] = msgspec.field(default_factory=set)
 
 
 class _Reader(ast.NodeVisitor):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ..errors import InvalidPolicy, InvalidProgram
 from ..policy import Policy
@@ -26,8 +27,7 @@ ACTOR_SETTINGS = (
 """What `@actor(...)` may name."""
 
 
-@dataclass(frozen=True)
-class SettingsReader:
+class SettingsReader(msgspec.Struct, frozen=True):
     """Reads the settings of one kind of declaration: "task" or "actor"."""
 
     kind: str

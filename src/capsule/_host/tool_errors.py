@@ -18,8 +18,7 @@ _MOST_READ = 2 * MOST_TEXT
 # repetition is possessive or bounded, so that no text takes long.
 _HIDDEN = "<path>"
 _END = r"\s'\"`<>|)\]}"
-_PATHS = re.compile(
-    rf"""
+_PATHS = rf"""(?xi)
     (?P<kept>\b(?:https?|wss?)://)(?:[^{_END}/@?#]*+@)?(?P<rest>[^{_END},;]*+)   # a web address, without its user
     | (?P<quote>['"`])(?:/(?!(?P=quote))|~|\\\\|[A-Za-z]:[\\/]|file:)(?:(?!(?P=quote))[^\n])*+(?P=quote)
     | \b[A-Za-z][A-Za-z0-9+.\-]{{1,20}}:/{{2,}}[^{_END}]*+                       # sqlite:////home, db://ada:secret@host
@@ -29,9 +28,8 @@ _PATHS = re.compile(
     | (?<!\w)\\\\+[\w?.](?:[^{_END}]|[)\]}}](?=\\)|[ ](?=[^\n'"<>|:]{{1,60}}\\))*+             # \\server\share
     | (?:(?<![\w/~])|(?<=\\[nrt]))(?:~[\w.\-]*+)?/(?=/*[\w.~@%+$\-])
       (?:[^{_END}]++(?:[ ](?=[\w.,()\-]{{1,60}}/))?)++                           # a folder's name may hold a space
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
+"""Compiled when it is first needed, which takes as long as a sandbox's start."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -45,7 +43,7 @@ def scrub(text: str) -> str:
     Web addresses and relative paths stay as they are. Answers only what UTF-8 can say.
     """
     text = sayable(_ESCAPES.sub("", text[:_MOST_READ]))
-    return _ADDRESS.sub("0x...", _PATHS.sub(_without_path, text))[:MOST_TEXT]
+    return _ADDRESS.sub("0x...", re.sub(_PATHS, _without_path, text))[:MOST_TEXT]
 
 
 def sayable(text: str) -> str:

@@ -13,13 +13,11 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock
-
 from .._values import Event
 from ..errors import InvalidJournal
 from .database import is_busy, open_for_writing
 from .entries import Entries, Row
-from .locks import is_free, lock_file
+from .locks import holding, is_free, lock_file
 
 MOST_WAITING, MOST_WAITING_BYTES = 10_000, 16_000_000
 """Entries that wait to be written, and bytes of them."""
@@ -91,9 +89,8 @@ class Writer:
         try:
             with contextlib.ExitStack() as stack:
                 connection = stack.enter_context(contextlib.closing(open_for_writing(self._path)))
-                lock = FileLock(lock_file(self._path, self._key), thread_local=False, mode=0o600)
-                stack.callback(self._give_up, lock)
-                lock.acquire(timeout=0)  # before there is a run: a reader takes one without a lock for interrupted
+                # Before there is a run: a reader takes one without a lock for interrupted.
+                stack.enter_context(holding(lock_file(self._path, self._key)))
                 self._begin(connection)
                 try:
                     self._write_all(connection)
@@ -120,11 +117,6 @@ class Writer:
         self._has_failed = True
         with self._lock:
             self._waiting.clear()
-
-    def _give_up(self, lock: BaseFileLock) -> None:
-        lock.release()
-        with contextlib.suppress(OSError):
-            Path(lock.lock_file).unlink()
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
         while not self._closing.is_set():

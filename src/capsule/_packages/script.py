@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from ..errors import InvalidPackages, InvalidProgram
-from .requirements import GUEST_PYTHON, parse_all
 
 __all__ = ["requirements_in"]
 
@@ -70,6 +66,12 @@ def _runs(source: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read(text: str) -> tuple[str, ...]:
+    import tomllib  # most files have no block
+
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    from .requirements import GUEST_PYTHON, parse_all
+
     read = tomllib.loads(text)
     wanted, python = read.get("dependencies", []), read.get("requires-python", "")
     if not isinstance(wanted, list):

@@ -1,4 +1,4 @@
-"""What a shell grants: the project file's part, and that of the options. A program only asks."""
+"""What a shell grants: the project file's part, and that of the options; and where it keeps its journal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from capsule import Policy, RightsRefused, UsageError
 from capsule.policy import Mount, project_root
@@ -24,11 +26,10 @@ OPTIONS = {
 _MOST_OPTIONS = 20
 
 
-@dataclass(frozen=True)
-class Grants:
+class Grants(msgspec.Struct, frozen=True):
     """What was given on the command line."""
 
-    limits: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, str] = {}
     """Ceilings, by the field of the policy."""
 
     hosts: Sequence[str] = ()
@@ -53,8 +54,7 @@ class Grants:
         return {"allowed_hosts": self.hosts, "allowed_files": mounts, "mounts": mounts, "env_variables": names}
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """What is run, and what it may be granted."""
 
     target: str
@@ -79,6 +79,12 @@ def scope_of(target: str | None, grants: Grants) -> Scope:
     policy = project.policy if project is not None else Policy()
     policy = policy.with_settings({"mounts": (*policy.mounts, *mounts)})
     return Scope(target, project, policy, ceiling_of(project, grants.limits, grants.rights(mounts)))
+
+
+def journal_file() -> Path:
+    """Where `capsule run` writes: below the root of the project, else the current folder. Raises UsageError."""
+    project = Project.find()
+    return (project.root if project is not None else Path.cwd()) / ".capsule" / "trace.db"
 
 
 def what_would_allow(error: RightsRefused, argv: Sequence[str]) -> str:

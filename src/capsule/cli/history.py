@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from msgspec import to_builtins
@@ -27,8 +26,8 @@ from capsule import (
     Stopped,
 )
 from capsule.journal import JournalReader, Node, Run, tree_of
-from capsule.project import Project
 
+from .grants import journal_file
 from .run import SUCCESS, WRONG_CALL
 from .screen import Screen, visible
 from .story import describe_cost
@@ -38,12 +37,6 @@ _WIDE = 10_000
 
 _STYLES = {"running": "cyan", "failed": "red", "interrupted": "red", "cancelled": "yellow"}
 _MINUTE = 60
-
-
-def journal_file() -> Path:
-    """Where `capsule run` writes: below the root of the project, else the current folder. Raises UsageError."""
-    project = Project.find()
-    return (project.root if project is not None else Path.cwd()) / ".capsule" / "trace.db"
 
 
 def ps(*, limit: int, as_json: bool) -> int:

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
 from capsule.abc import Journal
 
-from .grants import Grants, scope_of, what_would_allow
+from .grants import Grants, journal_file, scope_of, what_would_allow
 from .screen import Phases, Screen
 from .story import Story
 
 SUCCESS, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for on the command line."""
 
     target: str | None
     """None: the entrypoint of the project."""
 
-    args: list[str] = field(default_factory=list)
+    args: list[str] = []
     args_json: str | None = None
     args_file: str | None = None
     as_json: bool = False
     verbose: bool = False
-    packages: list[str] = field(default_factory=list)
+    packages: list[str] = []
     requirements: str | None = None
     has_journal: bool = True
-    grants: Grants = field(default_factory=Grants)
-    argv: list[str] = field(default_factory=list)
+    grants: Grants = Grants()
+    argv: list[str] = []
     """The words of the command line behind the program's name, to say what to change in them."""
 
 
@@ -84,14 +84,19 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
             )
             runtime.check(scope.target, *args, **kwargs)  # a wrong call should not wait until the guest is built
             await stack.enter_async_context(runtime)
+            _collect_from_now_on()
             ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
 
 
+def _collect_from_now_on() -> None:
+    """The collector was off while modules were loaded. What there is now stays: nobody need look at it again."""
+    gc.freeze()
+    gc.enable()
+
+
 def _journal(target: str) -> Journal:
     from capsule.journal import SqliteJournal
-
-    from .history import journal_file
 
     return SqliteJournal(journal_file(), title=target)
 
@@ -152,11 +157,9 @@ def _refuse(call: Call, screen: Screen, message: str, error_type: str, status: i
 
 
 def _nothing(call: Call) -> dict[str, Any]:
-    from msgspec import to_builtins
-
     from capsule import Execution
 
-    return dict(to_builtins(Execution(task_name=call.target or "")))
+    return dict(msgspec.to_builtins(Execution(task_name=call.target or "")))
 
 
 def _show(call: Call, screen: Screen, outcome: Outcome) -> None:

@@ -1,0 +1,100 @@
+"""How the command starts: what it leaves alone is what makes it quick. No times here, only what is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from capsule._guest.cache import CompiledGuest
+from capsule.cli.commands import app, app_for
+
+HELLO = "def main(*words):\n    return 'Hello from Capsule!'\n"
+COMMANDS = ["run", "inspect", "ps", "log", "trace", "setup", "cache"]
+
+LOADED = """
+import sys
+from capsule.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    print(*sorted(sys.modules), file=sys.stderr)
+    raise
+"""
+
+NEVER = {
+    *("pydantic", "pydantic_core", "rich", "httpx2", "httpcore2", "packaging", "filelock", "wasmtime", "trio"),
+    *("dotenv", "idna", "importlib.metadata", "email", "zipfile", "tomllib", "capsule_sdk"),
+    *("capsule._guest.slicing", "capsule._installing", "capsule._host.http_client"),
+}
+"""Each takes longer to load than a sandbox to start, and no run of a plain file needs one."""
+
+
+def loaded_by(*args: str) -> set[str]:
+    command = [sys.executable, "-c", LOADED, *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--no-journal",),
+        ("one", "two"),
+        ("--json", "--timeout", "20s", "--compute", "HIGH", "--ram", "128MB"),
+        ("--allow-host", "example.com", "--env", "HOME", "--mount", ".", "--args-json", "[]"),
+    ],
+    ids=" ".join,
+)
+def test_a_run_loads_what_it_needs(write, guest: CompiledGuest, options: tuple[str, ...]) -> None:
+    """A run of a file that asks for nothing loads nothing large, whatever options are given as text."""
+    loaded = loaded_by("run", write("hello.py", HELLO), *options)
+    assert "capsule._engine.engine" in loaded
+    assert loaded & NEVER == set()
+    assert ("sqlite3" in loaded) is ("--no-journal" not in options)
+
+
+@pytest.mark.parametrize("args", [("ps",), ("log",), ("inspect", "hello.py"), ("cache",)], ids=" ".join)
+def test_other_commands_load_no_engine(write, guest: CompiledGuest, args: tuple[str, ...]) -> None:
+    """What runs nothing loads no wasmtime, and without numbers among its options nothing that checks them."""
+    assert loaded_by("run", write("hello.py", HELLO)) & NEVER == set()
+    assert loaded_by(*args) & {"pydantic", "wasmtime", "capsule._engine.engine", "httpx2"} == set()
+
+
+@pytest.mark.parametrize("limit", ["0", "many", "1.5"])
+def test_a_number_is_checked(limit: str) -> None:
+    """What is no text is checked by typer as ever."""
+    done = CliRunner().invoke(app_for(["ps"]), ["ps", "--limit", limit])
+    assert done.exit_code == 2
+    assert "--limit" in done.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_alone_is_the_same(name: str) -> None:
+    """Building one command alone changes nothing of what it says."""
+    alone, whole = (CliRunner().invoke(each, [name, "--help"]) for each in (app_for([name, "--help"]), app))
+    assert (alone.exit_code, alone.output) == (whole.exit_code, whole.output)
+    assert alone.exit_code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h", "run"], ["--version"], ["runn"], ["clear"]])
+def test_otherwise_all_are_built(words: list[str]) -> None:
+    """Unless a command stands first, the whole app answers: it lists its commands, and knows what was meant."""
+    assert app_for(words) is app
+
+
+def test_the_list_above_is_whole() -> None:
+    """Every command of the app is among those that are tried here."""
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert [*commands, *(group.name for group in app.registered_groups)] == COMMANDS
+
+
+def test_the_collector_works_while_a_program_runs(write, guest: CompiledGuest) -> None:
+    """It is off only while modules are loaded."""
+    code = "import gc\nfrom capsule.cli.main import main\ntry:\n    main()\nfinally:\n    print(gc.isenabled())"
+    command = [sys.executable, "-c", code, "run", write("hello.py", HELLO)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "Hello from Capsule!\nTrue\n"
