@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from ..errors import InvalidPolicy
@@ -72,6 +73,7 @@ class Admission:
 
         Cancelling leaves the queue as if it had never been joined.
         """
+        await anyio.lowlevel.checkpoint_if_cancelled()
         if not self._waiters and self._has_room(ram):
             return self._taken(ram)
         waiter = _Waiter(ram, parent)
