@@ -103,28 +103,41 @@ def fill_with_zeros(address: int, size: int) -> None:
 
 
 class Copies:
-    """Pairs of a place to read from and one to write to, with sizes, ready to be copied in one call."""
+    """Places to read from and places to write to, with sizes, ready to be copied in one call."""
 
-    def __init__(self, triples: list[tuple[int, int, int]]) -> None:
-        """Each is (from, to, size)."""
-        self._triples = triples
-        self._size = sum(size for _, _, size in triples)
-        self._sources = _vectors([(source, size) for source, _, size in triples])
-        self._targets = _vectors([(target, size) for _, target, size in triples])
+    def __init__(self, sources: array.array[int], targets: array.array[int]) -> None:
+        """Both are addresses and sizes in turn; the sizes are the same."""
+        self._sources, self._targets = sources, targets
+
+    @classmethod
+    def of(cls, ranges: list[tuple[int, int]], from_target_to_source: int) -> Copies:
+        """Copies to ranges of addresses, from places that all lie as far away."""
+        targets = array.array("Q", [number for start, end in ranges for number in (start, end - start)])
+        sources = array.array("Q", targets)
+        sources[0::2] = array.array("Q", [start + from_target_to_source for start, _ in ranges])
+        return cls(sources, targets)
+
+    def moved(self, by: int) -> Copies:
+        """The same to places that lie `by` bytes behind."""
+        targets = array.array("Q", self._targets)
+        targets[0::2] = array.array("Q", [address + by for address in targets[0::2]])
+        return Copies(self._sources, targets)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are copied."""
+        return sum(self._sources[1::2])
 
     def run(self) -> None:
         """Copy them all. Where the system does not let a process write to itself so, one by one."""
-        if self._triples and not self._run_at_once():
-            for source, target, size in self._triples:
+        if self._sources and not self._run_at_once():
+            triples = zip(self._targets[0::2], self._sources[0::2], self._sources[1::2], strict=True)
+            for target, source, size in triples:
                 _copy(target, source, size)
 
     def _run_at_once(self) -> bool:
         if _write is None:
             return False
-        count = len(self._triples)
+        count = len(self._sources) // 2
         sources, targets = self._sources.buffer_info()[0], self._targets.buffer_info()[0]
-        return bool(_write(os.getpid(), sources, count, targets, count, 0) == self._size)
-
-
-def _vectors(pairs: list[tuple[int, int]]) -> array.array[int]:
-    return array.array("Q", [number for pair in pairs for number in pair])
+        return bool(_write(os.getpid(), sources, count, targets, count, 0) == self.size)
