@@ -155,6 +155,24 @@ class Carriers:
             self._jobs.add(job)
             self._make_ready(job, self._queues.warm if job.is_warm else self._queues.fresh)
 
+    def run_here(self, job: Job) -> None:
+        """Run the first slice of a new job on the calling thread, which must be the one that wakes and stops it; if
+        that is not all, carriers go on with it. Raises RuntimeError once closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the carriers are closed")
+            self._jobs.add(job)
+            job.phase, job.has_started = Phase.RUNNING, True
+            self._ticker.guest_enters()
+        deadline = time.monotonic() + job.timeout
+        step = self._step(job)
+        with self._lock:
+            self._ticker.guest_leaves()
+            if step is not Step.DONE:
+                self._set_timer(job, "deadline", deadline)
+            self._settle(job, step)
+
     def wake(self, job: Job) -> None:
         """Something that a parked job may wait for is there. Harmless at any time, from any thread."""
         with self._lock:

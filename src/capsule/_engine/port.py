@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._backend import current_call_soon
@@ -31,6 +31,15 @@ class LoopPort:
         # draining, so a message posted during a drain is either drained by it or schedules the next.
         if not self._scheduled:
             self._schedule()
+
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What is posted in this block runs at its end. For a block on the event loop that does not wait."""
+        self._scheduled = True  # nobody needs to ask the loop for a turn
+        try:
+            yield
+        finally:
+            self._drain()
 
     def _schedule(self) -> None:
         self._scheduled = True

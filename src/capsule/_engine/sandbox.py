@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Generator
 
 import anyio
@@ -23,7 +24,7 @@ from .loaded import LoadedGuest
 from .mappings import NoRoom
 from .output import Output
 from .port import LoopPort
-from .store import GuestCall, GuestStore
+from .store import FUEL_HERE, FUEL_SLICE, GuestCall, GuestStore
 from .traps import classify
 
 _STOPPED = {
@@ -31,6 +32,13 @@ _STOPPED = {
     "cancelled": "the task was cancelled",
 }
 
+
+MOST_REQUEST_HERE = 64 * 1024
+"""Characters of a request whose first slice may run on the event loop."""
+
+CAN_RUN_HERE = sys.version_info < (3, 14)
+"""Whether the event loop's thread may poll fibers: on CPython 3.14 that would take its own guard from the stack of a
+thread that is the application's (see `stack`)."""
 
 _FAMILY_SPENT = "the fuel of the family is used up"
 
@@ -43,6 +51,8 @@ class _CallJob(Job):
     ) -> None:
         super().__init__(timeout, is_warm=core.store is not None)
         self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
+        self.first_slice = FUEL_SLICE
+        """Fuel that the guest may burn before it comes back for the first time."""
         self._slices = self._run()
 
     def step(self) -> Step:
@@ -73,6 +83,7 @@ class _CallJob(Job):
                 self._end(failed)
                 return
         core.begin_message()
+        core.store.yield_after(self.first_slice)
         ending = yield from self._drive(core.store.call(self._request))
         assert ending is not None  # only an instance that is ready ends without one
         self._end(ending)
@@ -89,6 +100,8 @@ class _CallJob(Job):
                 if is_over:
                     return core.ended(fiber)
                 yield self._pending()
+                if core.store is not None:
+                    core.store.yield_after(FUEL_SLICE)
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()
@@ -243,6 +256,7 @@ class WasmSandbox(abc.Sandbox):
         self._core = SandboxCore(guest, limits, state, lambda: port.post(self._tell_closed))
         self._job: Job | None = None
         self._is_closing = False
+        self._is_short = True  # as far as we know
         self._new_event = event_type()
         live.add(self)
 
@@ -256,12 +270,16 @@ class WasmSandbox(abc.Sandbox):
             done.set()
 
         job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
-        if self._is_closing or not self._submit(job):
+        runs_here = self._may_run_here(request, is_last=is_last)
+        if runs_here:
+            await anyio.lowlevel.checkpoint()  # here, because there may be nothing to wait for later
+        if self._is_closing or not self._submit(job, here=runs_here):
             await anyio.lowlevel.checkpoint()
             return Ending(error_type="cancelled", message="the sandbox is closed")
         self._job = job
         try:
-            await done.wait()
+            if not endings:
+                await done.wait()
         except BaseException:
             self._is_closing = True
             self._carriers.stop(job, "cancelled")
@@ -274,6 +292,8 @@ class WasmSandbox(abc.Sandbox):
                 self._is_closing = True  # by its carrier
             elif self._is_closing:  # it answered in the moment in which it was to be ended
                 self._submit(_CloseJob(self._core))
+            if job.is_warm:
+                self._is_short = endings[0].fuel_consumed <= FUEL_HERE // 2
         return endings[0]
 
     def complete(self, ticket: int, reply: str) -> None:
@@ -290,10 +310,25 @@ class WasmSandbox(abc.Sandbox):
         else:
             self._submit(_CloseJob(self._core))
 
-    def _submit(self, job: Job) -> bool:
+    def _may_run_here(self, request: str, *, is_last: bool) -> bool:
+        """Whether the first slice of a message may run on the event loop: most often it is all, and to wake a carrier
+        and be woken by it takes longer.
+
+        Only for a sandbox that lives and whose last message was short. Not with folders: WASI's files wait.
+        """
+        store = self._core.store
+        is_short = CAN_RUN_HERE and self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
+        return is_short and store is not None and store.folders is None
+
+    def _submit(self, job: Job, *, here: bool = False) -> bool:
         """False if the engine was left: no carrier knows of this sandbox any more, and it is closed here."""
         try:
-            self._carriers.submit(job)
+            if here and isinstance(job, _CallJob):
+                job.first_slice = FUEL_HERE
+                with self._port.gathering():
+                    self._carriers.run_here(job)
+            else:
+                self._carriers.submit(job)
         except RuntimeError:
             self._is_closing = True
             self._core.close()

@@ -25,6 +25,10 @@ register and only writes it back now and then; in a tight loop this is when, so 
 for a guest that was ended in the middle. For one that answered it is exact."""
 
 
+FUEL_HERE = 1_000_000
+"""The same for the first slice of a message on the event loop: some half a millisecond."""
+
+
 class GuestStore:
     """A store, its limits, its WASI and its instance. `close` frees all of it.
 
@@ -50,7 +54,8 @@ class GuestStore:
         c.store_limiter(self._store.pointer, state.limits.ram, MOST_TABLE_ELEMENTS, -1, -1, -1)
         # The header declares an error for this one, but the function returns nothing: what comes back is noise.
         c.context_yield_at_epoch(self._context, 1)
-        _check(c.context_yield_at_fuel(self._context, FUEL_SLICE))
+        self._interval = 0
+        self.yield_after(FUEL_SLICE)
         # Nothing but folders in it: no arguments, variables or streams. Custom streams would be written to by threads
         # of wasmtime's own, which a guest could fill with memory and make its carrier wait for.
         _check(c.context_set_wasi(self._context, wasi))
@@ -60,6 +65,12 @@ class GuestStore:
         """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
         c.context_set_epoch_deadline(self._context, 1)
         _check(c.context_set_fuel(self._context, fuel))
+
+    def yield_after(self, fuel: int) -> None:
+        """How much the guest may burn in one slice."""
+        if fuel != self._interval:
+            _check(c.context_yield_at_fuel(self._context, fuel))
+            self._interval = fuel
 
     def fuel_left(self) -> int:
         """What it has not burnt yet, exactly."""
