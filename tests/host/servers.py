@@ -288,6 +288,20 @@ class Handler(socketserver.StreamRequestHandler):
     def do_two_lengths(self) -> bool:
         return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nshorts")
 
+    def do_two_answers(self) -> bool:
+        """The second one is for whoever asks next on this connection. Over TLS it is a record of its own."""
+        second = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+        if self.server.tls is None:
+            return bool(self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + second))
+        cork = getattr(socket, "TCP_CORK", None)  # both records in one packet, where the system can do that
+        if cork is None:
+            return self.answer(b"ok")
+        self.connection.setsockopt(socket.IPPROTO_TCP, cork, 1)
+        self.answer(b"ok")
+        self.wfile.write(second)
+        self.connection.setsockopt(socket.IPPROTO_TCP, cork, 0)
+        return True
+
     def do_no_http(self) -> bool:
         return self.raw(b"220 mail.example.com ESMTP\r\n")
 

@@ -17,7 +17,7 @@ import msgspec
 
 from .._hosts import Address, host_text, normal_address
 from .._values import HostRequest
-from ..errors import Denied
+from ..errors import Denied, InvalidArguments
 from ..policy import format_size
 from .allow_list import AllowList, is_by_address_only
 from .http import Http, HttpCaller
@@ -83,7 +83,7 @@ class _Exchange:
             if location is None:
                 return answer
             if followed < most:
-                hop = hop_after(hop, answer["status"], location)
+                hop = _next(hop, answer["status"], location)
         raise TooManyRedirects(f"following more than {most} redirects", "a larger max_redirects")
 
     def _check_host(self, hop: Hop) -> None:
@@ -173,6 +173,14 @@ class _Exchange:
 
     async def _look_up(self, hop: Hop) -> list[Address]:
         return await self._http.addresses(hop.host, hop.port, self._caller.look_ups)
+
+
+def _next(hop: Hop, status: int, location: str) -> Hop:
+    try:
+        return hop_after(hop, status, location)
+    except InvalidArguments:  # the server's fault, and not that of whoever asked
+        place = host_text(hop.host, hop.explicit_port)
+        raise Failed("connection", f"{place} redirects to what is no URL") from None
 
 
 def _refuse_address(hop: Hop, address: Address, *, is_literal: bool) -> None:

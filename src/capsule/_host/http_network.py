@@ -109,11 +109,23 @@ class _Stream(httpcore2.AsyncNetworkStream):
             raise
 
     def get_extra_info(self, info: str) -> Any:
+        tls = self._stream.extra(anyio.streams.tls.TLSAttribute.ssl_object, None)  # noqa: S610 - anyio's
         if info == "ssl_object":
-            return self._stream.extra(anyio.streams.tls.TLSAttribute.ssl_object, None)  # noqa: S610 - anyio's
-        if info == "is_readable":  # before a connection is used again: has the other side hung up?
-            return _is_readable(self._raw)
+            return tls
+        if info == "is_readable":  # before a connection is used again: has the other side hung up, or said more?
+            return _is_readable(self._raw) or (tls is not None and _is_unpacked(tls))
         return None
+
+
+def _is_unpacked(tls: ssl.SSLObject) -> bool:
+    """Whether there is something to read that came with what was read last. It is lost: the connection is closed."""
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        return True
+    return True
 
 
 def _is_readable(raw: socket.socket) -> bool:
