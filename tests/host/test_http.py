@@ -339,9 +339,7 @@ async def test_a_redirect_to_a_forbidden_host(web: Web, server: Server, target: 
     assert web.told == [("GET", server.url("/redirect/302/x"), 302, 0)]
 
 
-@pytest.mark.parametrize(
-    "target", ["http://[x/", "http://a b/", "http:///x", "http://127.0.0.1:99999/", "http://1.2.3.4.5/"]
-)
+@pytest.mark.parametrize("target", ["http://[x/", "http://a b/", "http://127.0.0.1:99999/", "http://1.2.3.4.5/"])
 async def test_a_redirect_to_no_url(web: Web, server: Server, target: str) -> None:
     """It is the server that does not speak HTTP as it should; the guest's own call was right."""
     server.redirects["x"] = target
