@@ -257,3 +257,13 @@ def test_the_ceiling_of_a_shell() -> None:
     for limits, rights in (({"ram": "much"}, {}), ({}, {"allowed_hosts": ["http://a"]})):
         with pytest.raises(InvalidPolicy):
             ceiling_of(project, limits, rights)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """The error names the key as the file spells it, and its line."""
+    for text, words in (
+        ('[tasks]\n\ndefault_allowed_files = ["data"]', "3: default_allowed_files: 'data' is not there"),
+        ('[ceiling]\nallowed_files = ["data"]', "2: allowed_files: 'data' is not there"),
+    ):
+        with pytest.raises(InvalidProject, match=words):
+            Project.parse(text, root=tmp_path)

@@ -24,6 +24,11 @@ def base64_at(value: str, before: str) -> str:
     return base64.b64encode((before + value + "!").encode()).decode()
 
 
+def each(text: str, characters: str, form: str) -> str:
+    """Some of the characters by their numbers."""
+    return "".join(form.format(ord(one)) if one in characters else one for one in text)
+
+
 FORMS = {
     "plain": lambda value: value,
     "quoted": lambda value: quote(value, safe=""),
@@ -32,7 +37,15 @@ FORMS = {
     "json": lambda value: json.dumps(value)[1:-1],
     "json in utf-8": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
     "json with slashes": lambda value: json.dumps(value)[1:-1].replace("/", "\\/"),
+    "json with escaped html": lambda value: each(json.dumps(value)[1:-1], "<>&'+=", "\\u{:04X}"),
+    "json in json": lambda value: json.dumps(json.dumps(value)[1:-1])[1:-1],
     "html": html.escape,
+    "html by numbers": lambda value: each(value, "<>&'+=/`\"", "&#{};"),
+    "html by hexadecimal numbers": lambda value: each(value, "<>&'+=/`\"", "&#x{:X};"),
+    "html in json": lambda value: json.dumps(html.escape(value))[1:-1],
+    "quoted as far as a path needs it": lambda value: quote(value, safe="!$&'()*+,;=:@"),
+    "quoted twice": lambda value: quote(quote(value, safe=""), safe=""),
+    "source code": lambda value: ascii(value)[1:-1].replace("\\U000", "\\u"),
     "hex": lambda value: value.encode().hex(),
     "base64": lambda value: base64.b64encode(value.encode()).decode().rstrip("="),
     "base64 for URLs": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
@@ -53,6 +66,17 @@ def test_every_form_in_every_cut(form: str, value: str, before: str, after: str,
     assert found.encode() not in answer
     assert WORD.encode() in answer
     assert scrubber.has_found
+
+
+@given(st.data())
+def test_every_mixture_of_spellings(data: st.DataObject) -> None:
+    """What is escaped, and how, may differ from one character to the next."""
+    value = data.draw(st.text(st.sampled_from("aB1+/=&<'\\\"% -"), min_size=8, max_size=20).filter(str.strip))
+    ways = st.sampled_from([*("{}", "%{:02X}", "%25{:02x}", "&#{:d};", "\\u{:04x}", "\\\\u{:04X}")])
+    spelled = "".join(
+        one if one.isalnum() else (way.format(ord(one)) if (way := data.draw(ways)) != "{}" else one) for one in value
+    )
+    assert WORD.encode() in Table({value: WORD}).replace(f"<{spelled}>".encode())
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])

@@ -132,7 +132,8 @@ def _found(settings: dict[str, Any], table: str, text: str, root: str | os.PathL
         try:
             found[name] = getattr(Policy().with_settings({name: settings[name]}).anchored(root, inside=True), name)
         except InvalidPolicy as error:
-            raise InvalidProject(str(error), path=path, line=line_of(text, (table, key))) from None
+            reason = f"{key}{str(error).removeprefix(name)}"
+            raise InvalidProject(reason, path=path, line=line_of(text, (table, key))) from None
     return found
 
 

@@ -1,10 +1,17 @@
-"""Data files and metadata of packages, for `importlib.resources` and `importlib.metadata`.
+"""Data files and metadata of packages: for `open` beside `__file__`, `importlib.resources` and `importlib.metadata`.
 
-Their own parents are imported when they are first asked for: few programs do, and it takes a while.
+There is no such folder: what is read comes from the host, a file at a time. The parents of the classes for importlib
+are imported when they are first asked for: few programs do, and it takes a while.
 """
 
+import builtins
+import errno
 import functools
 import io
+import os
+import posixpath
+import stat
+import sys
 
 ROOT = "/packages/"
 
@@ -104,3 +111,63 @@ def distributions(loader, context):
 
 def _plain(name):
     return name.lower().replace("-", "_").replace(".", "_")
+
+
+def be_found(loader):
+    """Let `open`, `os.stat` and `os.listdir`, and with them `os.path` and `pathlib`, find what is below ROOT."""
+    if not getattr(io.open, "is_ours", False):
+        io.open = builtins.open = _opening(loader, io.open)
+        if "tokenize" in sys.modules:  # it keeps the builtin under a name of its own, and tracebacks read by it
+            sys.modules["tokenize"]._builtin_open = io.open
+        os.stat = _looking(loader, os.stat, _status)
+        os.listdir = _looking(loader, os.listdir, _names)
+
+
+def _opening(loader, real):
+    @functools.wraps(real)
+    def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+        path = _below(loader, file)
+        if path is None:
+            return real(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        if set(mode) - set("rbt"):
+            raise OSError(errno.EROFS, "Packages are read-only", os.fspath(file))
+        if loader.listed(path) is not None:
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(file))
+        data = io.BytesIO(loader.get_data(ROOT + path))
+        return data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
+
+    opened.is_ours = True
+    return opened
+
+
+def _looking(loader, real, answer):
+    @functools.wraps(real)
+    def look(path=".", *args, **kwargs):
+        found = _below(loader, path)
+        return real(path, *args, **kwargs) if found is None else answer(loader, found)
+
+    return look
+
+
+def _status(loader, path):
+    if loader.listed(path) is not None:
+        return os.stat_result((stat.S_IFDIR | 0o555, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, len(loader.get_data(ROOT + path)), 0, 0, 0))
+
+
+def _names(loader, path):
+    names = loader.listed(path)
+    if names is None:
+        raise NotADirectoryError(errno.ENOTDIR, "No such folder in the packages", ROOT + path)
+    return list(names)
+
+
+def _below(loader, file):
+    """The path of `file` below ROOT; None for any other, for bytes and descriptors, and while there are no packages."""
+    if not loader.names or not isinstance(file, str | os.PathLike):
+        return None
+    path = os.fspath(file)
+    if not isinstance(path, str) or not path.startswith(ROOT.rstrip("/")):
+        return None
+    path = posixpath.normpath(path) + "/"
+    return path.removeprefix(ROOT).rstrip("/") if path.startswith(ROOT) else None

@@ -32,6 +32,8 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             if isinstance(getattr(sys.modules[name], "__loader__", None), Packages):
                 del sys.modules[name]
         self.names = frozenset(names)
+        if self.names:
+            _package_files.be_found(self)
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in self.names:

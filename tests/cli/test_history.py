@@ -133,7 +133,9 @@ def test_a_killed_run_is_interrupted(write) -> None:
         process.wait()
     (run,) = json.loads(capsule("ps", "--json").stdout)
     assert (run["state"], run["tasks"], run["ended"]) == ("interrupted", 2, None)
-    assert "part is at work" in capsule("log").stdout
+    *_, last, end = capsule("log").stdout.splitlines()
+    assert "part is at work" in last
+    assert end.split()[0] == last.split()[0], "it was over with the last that is known of it"
     assert capsule("trace").stdout.splitlines()[1:] == ["└── main: no end", "    └── part: no end"]
 
     assert capsule("run", write("hello.py", HELLO)).returncode == 0

@@ -88,6 +88,19 @@ ROWS = (
         harmless="    return 'hello'",
     ),
     Row(
+        name="a name whose address changes between two look-ups",
+        hostile="    http.get(base.replace('127.0.0.1', 'changes.internal') + '/')\n"
+        "    return http.get(base.replace('127.0.0.1', 'changes.internal') + '/').text()",
+        message="link-local or otherwise special",
+        policy={"allowed_hosts": ("changes.internal", "127.0.0.1")},
+    ),
+    Row(
+        name="a name that changes between a request and its redirect",
+        hostile=fetches("base.replace('127.0.0.1', 'changes.internal') + '/redirect/302/changes'"),
+        message="link-local or otherwise special",
+        policy={"allowed_hosts": ("changes.internal", "127.0.0.1")},
+    ),
+    Row(
         name="another port",
         hostile=fetches("base"),
         message="allowed_hosts",
@@ -155,6 +168,12 @@ ROWS = (
     refused("a head without end", "base + '/endless-head'", "does not speak HTTP", error_type="task_error"),
     refused("bad chunks", "base + '/bad-chunks'", "does not speak HTTP", error_type="task_error"),
     refused("no HTTP at all", "base + '/no-http'", "does not speak HTTP", error_type="task_error"),
+    Row(
+        name="an answer for the next guest",
+        hostile="    return http.get(base + '/two-answers').text()",
+        error_type=None,
+        result="ok",
+    ),
     refused("a server that never answers", "base + '/never', timeout=0.2", "within 0.2 s", error_type="task_error"),
     refused("a server that drips", "base + '/drip', timeout=0.2", "within 0.2 s", error_type="task_error"),
     Row(
@@ -212,6 +231,7 @@ def server() -> Iterator[Server]:
             "metadata": "http://169.254.169.254/latest",
             "other": "//example.com/",
             "file": "file:///x",
+            "changes": opened.url("/", "changes.internal"),
         }
         yield opened
 
@@ -223,9 +243,18 @@ def program(body: str) -> str:
     )
 
 
-async def resolve(name: str, port: int) -> list[Any]:
-    await anyio.lowlevel.checkpoint()
-    return [ipaddress.ip_address("127.0.0.1" if name.endswith("example.com") else "192.0.2.1")]
+class Names:
+    """Answers as the owner of a name likes: `changes.internal` leads here once, and then to the metadata service."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def __call__(self, name: str, port: int) -> list[Any]:
+        await anyio.lowlevel.checkpoint()
+        self.asked.append(name)
+        if name == "changes.internal":
+            return [ipaddress.ip_address("127.0.0.1" if self.asked.count(name) == 1 else "169.254.169.254")]
+        return [ipaddress.ip_address("127.0.0.1" if name.endswith("example.com") else "192.0.2.1")]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -236,7 +265,7 @@ async def test_row(row: Row, guest: CompiledGuest, write, server: Server, caplog
     policy = Policy(**{"allowed_hosts": ("127.0.0.1",), "timeout": "10s", **row.policy})
     with anyio.fail_after(20):
         async with Runtime(policy=policy) as runtime:
-            runtime._http.resolve = resolve
+            runtime._http.resolve = Names()
             outcome = await (await runtime.spawn(hostile, base)).outcome()
             check(row, outcome)
             assert await runtime.run(harmless, base) == row.value

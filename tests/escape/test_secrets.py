@@ -6,6 +6,7 @@ What the host cannot catch is here as well, so that the documents say what is tr
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import logging
 from collections.abc import Iterator
@@ -20,14 +21,15 @@ from capsule._guest.cache import CompiledGuest
 from capsule._values import Outcome
 from host.servers import Server, serving
 
-VALUE = "sk-live-0123456789-secret"
+VALUE = "sk-live/0123456789+secret&=="
 HARMLESS = "    return http.post(base + '/mirror', headers={'X-Key': key}, data='mine').text()"
 FORMS = {
     VALUE,
     VALUE[::-1],
     VALUE.encode().hex(),
-    "c2stbGl2ZS0wMTIzNDU2Nzg5LXNlY3Jld",
-    "stbGl2ZS0wMTIzNDU2Nzg5LXNlY3JldA",
+    base64.b64encode(VALUE.encode()).decode()[:-2],
+    base64.b64encode(VALUE[2:].encode()).decode()[:-2],
+    base64.b64encode(VALUE[1:].encode()).decode()[:-2],
 }
 
 
@@ -54,6 +56,12 @@ def sent_back(name: str, path: str, more: str = "", **rest: Any) -> Row:
     )
 
 
+def escaped(name: str, how: str, undo: str) -> Row:
+    """A server that escapes what it sends back, and a guest that undoes it; what it then has, it shows backwards."""
+    code = f"    import html, json, urllib.parse\n    text = http.get(base + '/key-as/{how}', headers={{'X-Key': key}}).text()"
+    return Row(name=f"escaped {name}", hostile=f"{code}\n    return ({undo})[::-1]")
+
+
 def refused(name: str, hostile: str, **rest: Any) -> Row:
     return Row(name=name, hostile=hostile, error_type="denied", message="the secret KEY", **{"sends": 0, **rest})
 
@@ -73,6 +81,18 @@ ROWS = (
     sent_back("packed twice", "/key-gzip-gzip"),
     sent_back("as base64 within other text", "/key-base64"),
     sent_back("as hex", "/key-hex"),
+    escaped("as Go escapes JSON", "go", "json.loads(chr(34) + text + chr(34))"),
+    escaped("as .NET escapes JSON", "net", "json.loads(chr(34) + text + chr(34))"),
+    escaped("as Gson escapes JSON", "gson", "json.loads(chr(34) + text + chr(34))"),
+    escaped("by numbers in HTML", "html", "html.unescape(text)"),
+    escaped("by more numbers in HTML", "handlebars", "html.unescape(text)"),
+    escaped("in a URL, but not all of it", "url", "urllib.parse.unquote(text)"),
+    escaped("in a URL in a URL", "url-in-url", "urllib.parse.unquote(urllib.parse.unquote(text))"),
+    Row(
+        name="in the path that a server repeats",
+        hostile="    import urllib.parse; return urllib.parse.unquote(http.get(base + '/echo/' + key).json()['path'])[::-1]",
+        sends=0,  # in the path it is quoted, which the count does not look into
+    ),
     sent_back("in an error", "/key-error"),
     sent_back("in a Location that is not followed", "/key-redirect", ", allow_redirects=False"),
     sent_back("packed in a way of its own", "/key-packed", error_type="task_error", message="cannot open"),

@@ -12,12 +12,27 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 ENDLESS = b"x" * 65536
 BINARY = bytes(range(256))
 BOMB = gzip.compress(b"\0" * 200_000_000, 9)
+
+
+def _escaped(characters: str, form: str) -> Callable[[str], str]:
+    return lambda text: "".join(form.format(ord(each)) if each in characters else each for each in text)
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "go": _escaped("<>&", "\\u{:04x}"),
+    "net": _escaped("<>&+'`\"", "\\u{:04X}"),
+    "gson": _escaped("<>&='", "\\u{:04x}"),
+    "html": _escaped("<>&'\"+", "&#{};"),
+    "handlebars": _escaped("<>&'\"`=/", "&#x{:X};"),
+    "url": _escaped("<>&'\"`/+", "%{:02x}"),
+    "url-in-url": _escaped("<>&'\"`/=", "%25{:02X}"),
+}
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -191,6 +206,10 @@ class Handler(socketserver.StreamRequestHandler):
     def do_key_json(self) -> bool:
         return self.answer(json.dumps({"key": self.key}).encode())
 
+    def do_key_as(self) -> bool:
+        """Escaped as other languages do it, which is more than Python does: /key-as/HOW."""
+        return self.answer(ESCAPES[self.path.rpartition("/")[2]](self.key).encode("latin-1"))
+
     def do_key_backwards(self) -> bool:
         return self.answer(self.key[::-1].encode())
 
@@ -268,6 +287,20 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_two_lengths(self) -> bool:
         return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nshorts")
+
+    def do_two_answers(self) -> bool:
+        """The second one is for whoever asks next on this connection. Over TLS it is a record of its own."""
+        second = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+        if self.server.tls is None:
+            return bool(self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + second))
+        cork = getattr(socket, "TCP_CORK", None)  # both records in one packet, where the system can do that
+        if cork is None:
+            return self.answer(b"ok")
+        self.connection.setsockopt(socket.IPPROTO_TCP, cork, 1)
+        self.answer(b"ok")
+        self.wfile.write(second)
+        self.connection.setsockopt(socket.IPPROTO_TCP, cork, 0)
+        return True
 
     def do_no_http(self) -> bool:
         return self.raw(b"220 mail.example.com ESMTP\r\n")

@@ -54,6 +54,14 @@ async def test_a_request_over_tls(web: Web) -> None:
         assert server.connections == 1
 
 
+async def test_an_answer_that_nobody_asked_for(web: Web) -> None:
+    """What came behind an answer, in a record of its own too, is not the answer to the next request."""
+    with speaking_tls("127.0.0.1") as server:
+        for _ in range(20):
+            assert await web.body(server.url("/two-answers")) == b"ok"
+            assert await web.body(server.url("/")) == b"hello"
+
+
 async def test_the_name_is_what_the_certificate_is_checked_for(web: Web) -> None:
     """Not the address that the name leads to; it is also what the server is asked for."""
     web.names |= {"good.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]}

@@ -69,6 +69,27 @@ ROWS = {
         "    return [folder.is_dir(), sorted(e.name for e in folder.iterdir()), (folder / 'no').is_file()]",
         [True, ["raw.bin", "words.txt"], False],
     ),
+    "its data beside its file": (
+        "import foo, os\n"
+        "    from pathlib import Path\n"
+        "    there = Path(foo.__file__).parent / 'data'\n"
+        "    with open(os.path.join(os.path.dirname(foo.__file__), 'data/../data', 'words.txt')) as words:\n"
+        "        lines = words.readlines()\n"
+        "    return [lines, len((there / 'raw.bin').read_bytes()), sorted(os.listdir(there)), there.is_dir(),\n"
+        "            (there / 'words.txt').is_file(), (there / 'no').exists(), os.path.getsize(there / 'words.txt')]",
+        [["one\n", "two\n"], 256, ["raw.bin", "words.txt"], True, True, False, 8],
+    ),
+    "what cannot be changed there": (
+        "import foo, os\n"
+        "    from pathlib import Path\n"
+        "    told = []\n"
+        "    for path, mode in ((foo.__file__, 'w'), (foo.__file__, 'r+'), ('/packages/new', 'x'), ('/packages/foo', 'r'),\n"
+        "                       ('/packages/../etc/passwd', 'r'), ('/packagesx', 'r'), ('/packages/nope', 'rb')):\n"
+        "        try: open(path, mode)\n"
+        "        except OSError as error: told.append(type(error).__name__)\n"
+        "    return told",
+        ["OSError", "OSError", "OSError", "IsADirectoryError", *["FileNotFoundError"] * 3],
+    ),
     "the library stays": ("import json; return json.loads('1')", 1),
     "capsule stays": ("import capsule; return capsule.task.__name__", "task"),
     "a module that is none": (

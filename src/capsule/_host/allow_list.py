@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 
 from .._hosts import Address, Pattern, normal_address
 
-__all__ = ["AllowList", "is_public"]
+__all__ = ["AllowList", "allow_list", "is_public"]
 
 _NOT_PUBLIC = tuple(
     ipaddress.IPv4Network(text)
@@ -54,6 +55,12 @@ class AllowList:
         if any(pattern.matches(_text(address), port) for pattern in named):
             return True
         return not is_by_address_only(address) and any(pattern.matches(host, port) for pattern in named)
+
+
+@functools.lru_cache(maxsize=1000)
+def allow_list(patterns: tuple[str, ...]) -> AllowList:
+    """The same, remembered: a policy's hosts are asked about at every request."""
+    return AllowList(patterns)
 
 
 def is_public(address: Address) -> bool:

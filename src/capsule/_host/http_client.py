@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ import httpx2
 from .._hosts import Address
 from .http_pool import Pool
 
-__all__ = ["HttpClient", "Outgoing"]
+__all__ = ["HttpClient", "Outgoing", "pieces_of"]
 
 MOST_CONNECTIONS = 500
 """Open at once in a runtime; requests beyond them wait for their turn."""
@@ -134,12 +134,22 @@ class HttpClient:
         await self._pool.aclose()
 
 
+def pieces_of(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """The body of a response of `HttpClient.send` as it comes, without the layers that would open what is packed."""
+    assert isinstance(response.stream, _Body)
+    return response.stream.pieces()
+
+
 class _Body(httpx2.AsyncByteStream):
     def __init__(self, answer: httpcore2.Response, give_back: Callable[[], Awaitable[None]]) -> None:
         self._answer, self._give_back = answer, give_back
         self._is_closed = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        return self.pieces()
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """What comes. Raises httpx2.HTTPError."""
         with _Translated():
             async with aclosing(self._answer.aiter_stream()) as pieces:
                 async for piece in pieces:

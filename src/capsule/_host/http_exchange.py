@@ -17,11 +17,11 @@ import msgspec
 
 from .._hosts import Address, host_text, normal_address
 from .._values import HostRequest
-from ..errors import Denied
+from ..errors import Denied, InvalidArguments
 from ..policy import format_size
-from .allow_list import AllowList, is_by_address_only
+from .allow_list import allow_list, is_by_address_only
 from .http import Http, HttpCaller
-from .http_client import HttpClient, Outgoing
+from .http_client import HttpClient, Outgoing, pieces_of
 from .http_network import NO_TLS
 from .http_request import Asked, Hop, check_request, hop_after
 from .http_secrets import Carried, carried_by
@@ -69,7 +69,7 @@ class _Exchange:
 
     def __init__(self, http: Http, client: HttpClient, caller: HttpCaller, asked: Asked) -> None:
         self._http, self._client, self._caller, self._asked = http, client, caller, asked
-        self._allowed = AllowList(caller.policy.allowed_hosts)
+        self._allowed = allow_list(caller.policy.allowed_hosts)
 
     async def run(self, hop: Hop) -> dict[str, Any]:
         most = self._caller.policy.max_redirects
@@ -83,7 +83,7 @@ class _Exchange:
             if location is None:
                 return answer
             if followed < most:
-                hop = hop_after(hop, answer["status"], location)
+                hop = _next(hop, answer["status"], location)
         raise TooManyRedirects(f"following more than {most} redirects", "a larger max_redirects")
 
     def _check_host(self, hop: Hop) -> None:
@@ -111,15 +111,19 @@ class _Exchange:
     async def _read(self, response: httpx2.Response, body: bytearray) -> None:
         """Read the body into `body`, without values of secrets. Raises TooLarge."""
         self._check_packing(response)
-        scrubber = self._caller.secrets.scrubber()
-        pieces = response.aiter_bytes() if self._is_decoded else response.aiter_raw()
+        scrubber = self._caller.secrets.scrubber() if self._caller.secrets else None
+        is_packed = self._is_decoded and "content-encoding" in response.headers
+        pieces = response.aiter_bytes() if is_packed else pieces_of(response)
+        came = 0
         async with aclosing(pieces):
             async for piece in pieces:
-                body += scrubber.feed(piece)
-                self._check_size(max(len(body), response.num_bytes_downloaded))
+                body += scrubber.feed(piece) if scrubber else piece
+                came += len(piece)
+                self._check_size(max(came, len(body), response.num_bytes_downloaded))
                 await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
-        body += scrubber.rest()
-        self._check_size(len(body))
+        if scrubber:
+            body += scrubber.rest()
+            self._check_size(len(body))
 
     @property
     def _is_decoded(self) -> bool:
@@ -173,6 +177,14 @@ class _Exchange:
 
     async def _look_up(self, hop: Hop) -> list[Address]:
         return await self._http.addresses(hop.host, hop.port, self._caller.look_ups)
+
+
+def _next(hop: Hop, status: int, location: str) -> Hop:
+    try:
+        return hop_after(hop, status, location)
+    except InvalidArguments:  # the server's fault, and not that of whoever asked
+        place = host_text(hop.host, hop.explicit_port)
+        raise Failed("connection", f"{place} redirects to what is no URL") from None
 
 
 def _refuse_address(hop: Hop, address: Address, *, is_literal: bool) -> None:

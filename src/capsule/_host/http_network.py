@@ -110,10 +110,27 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "ssl_object":
-            return self._stream.extra(anyio.streams.tls.TLSAttribute.ssl_object, None)  # noqa: S610 - anyio's
-        if info == "is_readable":  # before a connection is used again: has the other side hung up?
-            return _is_readable(self._raw)
+            return self._ssl_object()
+        if info == "is_readable":  # before a connection is used again: has the other side hung up, or said more?
+            tls = self._ssl_object()
+            return _is_readable(self._raw) or (tls is not None and _is_unpacked(tls))
         return None
+
+    def _ssl_object(self) -> ssl.SSLObject | None:
+        if not isinstance(self._stream, anyio.streams.tls.TLSStream):
+            return None
+        return self._stream.extra(anyio.streams.tls.TLSAttribute.ssl_object)  # noqa: S610 - anyio's
+
+
+def _is_unpacked(tls: ssl.SSLObject) -> bool:
+    """Whether there is something to read that came with what was read last. It is lost: the connection is closed."""
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        return True
+    return True
 
 
 def _is_readable(raw: socket.socket) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import httpcore2
@@ -51,7 +51,7 @@ class Pool:
 
     async def give_back(self, origin: httpcore2.Origin, connection: Connection) -> None:
         """It is used no more: kept if another request can use it, and else closed."""
-        if not self._is_open or not connection.is_idle() or connection.is_closed():
+        if not self._is_open or not connection.is_idle() or connection.is_closed() or _has_more(connection):
             await _close(connection)
             return
         place = _place_of(origin)
@@ -86,6 +86,12 @@ class Pool:
 
 def _place_of(origin: httpcore2.Origin) -> Place:
     return origin.scheme, origin.host, origin.port
+
+
+def _has_more(connection: Connection) -> bool:
+    """Whether the other side has sent more than its answer, which whoever asks next would take for theirs."""
+    http11: Any = connection._connection  # noqa: SLF001 - httpcore2 itself does not look, and has no other way to ask
+    return bool(http11._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 async def _close(connection: Connection) -> None:

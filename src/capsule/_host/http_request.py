@@ -127,10 +127,12 @@ def checked_url(text: str) -> tuple[httpx2.URL, str, int]:
         if not 0 < port < 1 << 16:
             raise ValueError("its port is no number from 1 to 65535")
         explicit = None if port == _PORTS[scheme] else port
-        clean = httpx2.URL(f"{scheme}://{host_text(host, explicit)}{url.raw_path.decode('ascii')}")
+        clean = f"{scheme}://{host_text(host, explicit)}{url.raw_path.decode('ascii')}"
+        if clean != text:  # most are written so already
+            url = httpx2.URL(clean)
     except (httpx2.InvalidURL, ValueError, UnicodeError) as error:
         raise InvalidArguments(f"url: this is no URL to send a request to ({error})") from None
-    return clean, host, port
+    return url, host, port
 
 
 def _checked_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

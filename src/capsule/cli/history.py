@@ -57,10 +57,13 @@ def log(prefix: str) -> int:
 
     def show(screen: Screen, reader: JournalReader) -> None:
         run = reader.run(prefix)
+        last = run.began
         for entry in reader.entries(run):
+            last = entry.at
             for line in _lines(entry.event):
                 screen.result(f"{entry.at - run.began:9.3f}  {_plain(line)}")
-        screen.result(f"{(run.ended or time.time()) - run.began:9.3f}  {_plain(_title(run))}")
+        now = time.time() if run.state == "running" else last
+        screen.result(f"{(run.ended or now) - run.began:9.3f}  {_plain(_title(run))}")
 
     return _read(show)
 
