@@ -14,7 +14,7 @@ from .carrier import Carriers, default_carriers
 from .loaded import LoadedGuest
 from .mappings import mappings
 from .port import LoopPort
-from .sandbox import WasmSandbox
+from .sandbox import Turn, WasmSandbox
 from .ticker import Ticker
 
 
@@ -34,7 +34,7 @@ class WasmEngine(abc.Engine):
 
     async def __aenter__(self) -> Self:
         self._live = set[WasmSandbox]()
-        self._port = LoopPort()
+        self._port, self._turn = LoopPort(), Turn()
         self._guest = LoadedGuest(self._file)
         mappings.measure()
         self._ticker = Ticker(self._tick)
@@ -58,4 +58,4 @@ class WasmEngine(abc.Engine):
         stuck.watch()
 
     def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
-        return WasmSandbox(self._guest, self._carriers, self._port, limits, listener, self._live)
+        return WasmSandbox(self._guest, self._carriers, self._port, limits, listener, self._live, self._turn)

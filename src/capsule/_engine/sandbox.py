@@ -51,8 +51,8 @@ class _CallJob(Job):
     ) -> None:
         super().__init__(timeout, is_warm=core.store is not None)
         self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
-        self.first_slice = FUEL_SLICE
-        """Fuel that the guest may burn before it comes back for the first time."""
+        self.begins_here = False
+        """Whether its first slice is on the event loop."""
         self._slices = self._run()
 
     def step(self) -> Step:
@@ -83,7 +83,8 @@ class _CallJob(Job):
                 self._end(failed)
                 return
         core.begin_message()
-        core.store.yield_after(self.first_slice)
+        if self.begins_here:
+            core.store.begin_here()
         ending = yield from self._drive(core.store.call(self._request))
         assert ending is not None  # only an instance that is ready ends without one
         self._end(ending)
@@ -100,7 +101,7 @@ class _CallJob(Job):
                 if is_over:
                     return core.ended(fiber)
                 yield self._pending()
-                if core.store is not None:
+                if self.begins_here and core.store is not None:
                     core.store.yield_after(FUEL_SLICE)
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
@@ -154,6 +155,7 @@ class SandboxCore:
         self.state.host_error = None
         self.state.calls.begin_message()
         self.state.output.renew(self.limits.max_output)
+        self.store.yield_after(FUEL_SLICE)
         self.store.renew(self.limits.fuel)
         if self.store.folders is not None:
             self.store.folders.begin_message()
@@ -233,6 +235,15 @@ class SandboxCore:
             on_closed()
 
 
+class Turn:
+    """The event loop's next turn, which one message of an engine may use for its first slice."""
+
+    __slots__ = ("is_taken",)
+
+    def __init__(self) -> None:
+        self.is_taken = False
+
+
 class WasmSandbox(abc.Sandbox):
     """The event loop's side of a sandbox. It stays in `live` until it is closed."""
 
@@ -244,7 +255,9 @@ class WasmSandbox(abc.Sandbox):
         limits: Limits,
         listener: Listener,
         live: set[WasmSandbox],
+        turn: Turn,
     ) -> None:
+        self._turn = turn
         self._carriers, self._port, self._listener, self._live = carriers, port, listener, live
         calls = CallQueue(
             limits,
@@ -272,7 +285,7 @@ class WasmSandbox(abc.Sandbox):
         job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
         runs_here = self._may_run_here(request, is_last=is_last)
         if runs_here:
-            await anyio.lowlevel.checkpoint()  # here, because there may be nothing to wait for later
+            await self._wait_for_turn()
         if self._is_closing or not self._submit(job, here=runs_here):
             await anyio.lowlevel.checkpoint()
             return Ending(error_type="cancelled", message="the sandbox is closed")
@@ -314,17 +327,27 @@ class WasmSandbox(abc.Sandbox):
         """Whether the first slice of a message may run on the event loop: most often it is all, and to wake a carrier
         and be woken by it takes longer.
 
-        Only for a sandbox that lives and whose last message was short. Not with folders: WASI's files wait.
+        Only for a sandbox that lives and whose last message was short, and for one at a time: several are better off
+        on carriers, side by side. Not with folders: WASI's files wait.
         """
         store = self._core.store
-        is_short = CAN_RUN_HERE and self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
-        return is_short and store is not None and store.folders is None
+        if not CAN_RUN_HERE or self._turn.is_taken or store is None or store.folders is not None:
+            return False
+        return self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
+
+    async def _wait_for_turn(self) -> None:
+        """Give the event loop a turn before, because there may be nothing to wait for afterwards."""
+        self._turn.is_taken = True
+        try:
+            await anyio.lowlevel.checkpoint()
+        finally:
+            self._turn.is_taken = False
 
     def _submit(self, job: Job, *, here: bool = False) -> bool:
         """False if the engine was left: no carrier knows of this sandbox any more, and it is closed here."""
         try:
             if here and isinstance(job, _CallJob):
-                job.first_slice = FUEL_HERE
+                job.begins_here = True
                 with self._port.gathering():
                     self._carriers.run_here(job)
             else:

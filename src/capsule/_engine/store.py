@@ -28,6 +28,10 @@ for a guest that was ended in the middle. For one that answered it is exact."""
 FUEL_HERE = 1_000_000
 """The same for the first slice of a message on the event loop: some half a millisecond."""
 
+EPOCHS_HERE = 2
+"""Epochs that such a slice may take. The thread that counts them waits for the interpreter lock, which the event loop
+gives away when it polls, so one of them most often ends just then."""
+
 
 class GuestStore:
     """A store, its limits, its WASI and its instance. `close` frees all of it.
@@ -65,6 +69,11 @@ class GuestStore:
         """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
         c.context_set_epoch_deadline(self._context, 1)
         _check(c.context_set_fuel(self._context, fuel))
+
+    def begin_here(self) -> None:
+        """The next slice is on the event loop, and a short one."""
+        self.yield_after(FUEL_HERE)
+        c.context_set_epoch_deadline(self._context, EPOCHS_HERE)
 
     def yield_after(self, fuel: int) -> None:
         """How much the guest may burn in one slice."""
