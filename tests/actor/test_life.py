@@ -344,7 +344,8 @@ async def test_kill(stage, guests: Guests, state: str) -> None:
         notes.kill()
         notes.kill()
         end = await notes.wait_stopped()
-        assert before == {"constructing": "busy", "waiting for a place": "starting"}.get(state, state)
+        states = {"constructing": {"starting", "busy"}, "waiting for a place": {"starting"}}
+        assert before in states.get(state, {state})
         assert end.reason == ("it was stopped" if state == "stopped" else "it was killed")
         assert not end.failed
         assert notes.is_done
