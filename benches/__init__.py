@@ -1,1 +1,4 @@
-"""Where capsule's speed is known: `python -m benches` runs each bench in a fresh process and prints JSON."""
+"""Where capsule's speed is known: `python -m benches` measures it beside its peers."""
+
+NAMES = ("fresh",)
+"""The benches, in the order in which they run and are shown. Each is a file with a `BENCH` in it."""
