@@ -14,9 +14,10 @@ from rich.console import Console
 from benches import NAMES
 from benches._check import regressions
 from benches._machine import machine, versions
+from benches._plot import draw
 from benches._ratios import Report
 from benches._runner import ROOT, run
-from benches._table import WIDTH, table
+from benches._table import WIDTH, caption, table
 from benches._values import QUICK
 
 DEFAULT = ROOT / "build" / "benches.json"
@@ -30,6 +31,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little work, one round: shows that all of it runs")
     parser.add_argument("--no-peers", action="store_true", help="install and start no peers")
     parser.add_argument("--json", type=Path, default=DEFAULT, metavar="FILE", help="default: build/benches.json")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the curves there; needs the extra 'bench'")
+    parser.add_argument("--from", type=Path, dest="given", metavar="FILE", help="show a run instead of measuring")
     parser.add_argument("--check", type=Path, metavar="FILE", help="an earlier run; exit 1 if clearly slower")
     found = parser.parse_args()
     unknown = [name for name in found.names if name not in NAMES]
@@ -39,33 +42,50 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run what was asked for, print the table, and write the figures."""
+    """Measure or read, show, compare."""
     asked = arguments()
+    earlier = read(asked.check) if asked.check else None
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    if asked.given:
+        report = read(asked.given)
+        console.print(table(report.results))
+    else:
+        report = measured(asked, console)
+    console.print(caption(report))
+    if asked.plot:
+        draw(report, asked.plot)
+    slower = list(regressions(earlier, report)) if earlier else []
+    for line in slower:
+        console.print(f"slower: {line}", style="bold red", highlight=False)
+    return 1 if slower else 0
+
+
+def read(file: Path) -> Report:
+    """An earlier run."""
+    return msgspec.json.decode(file.read_bytes(), type=Report)
+
+
+def measured(asked: argparse.Namespace, console: Console) -> Report:
+    """Run bench after bench; show each when it is done, and keep what is there by then."""
     if asked.quick:
         os.environ[QUICK] = "1"
     rounds = 1 if asked.quick else asked.rounds
-    earlier = msgspec.json.decode(asked.check.read_bytes(), type=Report) if asked.check else None
-    console, progress = Console(), Console(stderr=True)
-    if not console.is_terminal:
-        console.width = WIDTH
-    results = []
-    with progress.status("") as status:
-        for name in asked.names or NAMES:
-            results += run(name, rounds=rounds, with_peers=not asked.no_peers, say=status.update)
     report = Report(
         when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         machine=machine(),
         versions=versions(),
         settings={"quick": asked.quick, "rounds": rounds, "peers": not asked.no_peers},
-        results=tuple(results),
     )
-    console.print(table(report))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    slower = list(regressions(earlier, report)) if earlier else []
-    for line in slower:
-        console.print(f"slower: {line}", style="bold red", highlight=False)
-    return 1 if slower else 0
+    progress = Console(stderr=True)
+    with progress.status("") as status:
+        say = status.update if progress.is_terminal else progress.print
+        for name in asked.names or NAMES:
+            found = tuple(run(name, rounds=rounds, with_peers=not asked.no_peers, say=say))
+            console.print(table(found))
+            report = msgspec.structs.replace(report, results=report.results + found)
+            asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    return report
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from importlib import import_module
 
 import anyio
@@ -31,7 +30,6 @@ async def serve(contender: Here, answers: int) -> None:
             try:
                 say(samples=await rounds[key]())
             except Exception as error:  # noqa: BLE001 - it belongs to the table, and the others go on
-                traceback.print_exc()
                 say(failed=f"{type(error).__name__}: {error}")
 
 

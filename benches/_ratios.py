@@ -60,7 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Mapping[str, object]
     versions: Mapping[str, str]
     settings: Mapping[str, object]
-    results: tuple[Result, ...]
+    results: tuple[Result, ...] = ()
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:

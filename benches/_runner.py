@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,16 +34,27 @@ class Process:
 
     def __init__(self, bench: str, contender: Here | Peer) -> None:
         if isinstance(contender, Peer):
-            python = python_of(contender.name)
+            python = python_of(contender.needs)
             spec = {"programs": contender.programs, "rows": contender.rows}
             driver = DRIVERS / f"{contender.driver}.py"
             command, environment = [python, driver, msgspec.json.encode(spec).decode()], environment_of(python)
         else:
             command, environment = [sys.executable, "-m", "benches._contender", bench, contender.name], None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
         )
-        self.rows: list[str] = self._answer()["ready"]
+        try:
+            self.rows: list[str] = self._answer()["ready"]
+        except Failed:
+            self.close()
+            raise
 
     def round(self, key: str) -> list[float]:
         """The samples of one round. Raises Failed."""
@@ -50,7 +62,7 @@ class Process:
             self._process.stdin.write(f"{key}\n".encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise Failed(f"its process ended with {self._process.wait()}") from None
+            raise self._ended() from None
         answer = self._answer()
         if "failed" in answer:
             raise Failed(answer["failed"])
@@ -64,8 +76,14 @@ class Process:
         finally:
             timer.cancel()
         if not line:
-            raise Failed(f"its process ended with {self._process.wait()}")
+            raise self._ended()
         return json.loads(line)
+
+    def _ended(self) -> Failed:
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return Failed(f"its process ended with {code}: {lines[-1] if lines else 'it said nothing'}")
 
     def _kill(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -81,6 +99,7 @@ class Process:
                 self._kill()
             self._process.wait()
             self._process.stdout.close()
+            self._errors.close()
 
 
 @contextmanager
@@ -101,10 +120,12 @@ def run(name: str, *, rounds: int | None, with_peers: bool, say: Callable[[str],
     with ExitStack() as stack:
         processes: dict[str, Process] = {}
         for contender in bench.contenders:
-            if isinstance(contender, Peer) and not with_peers:
+            if contender.needs and not with_peers:
                 continue
             say(f"{name}: {contender.name} begins")
             try:
+                if contender.needs:
+                    python_of(contender.needs)
                 processes[contender.name] = stack.enter_context(started(name, contender))
             except (Missing, Failed) as error:
                 notes |= {(row.key, contender.name): str(error) for row in bench.rows}

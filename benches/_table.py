@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from benches._ratios import Figure, Report, Result, Spread
 
-WIDTHS = {"who": 24, "value": 13, "spread": 18, "ratio": 24, "goal": 14, "": 6}
+WIDTHS = {"who": 24, "value": 13, "spread": 18, "ratio": 24, "goal": 18, "": 6}
 WIDTH = sum(WIDTHS.values()) + len(WIDTHS) * 2 + 2
 STYLES = {"met": "green", "missed": "bold red", None: ""}
 
@@ -31,9 +32,33 @@ def ratio(found: Spread | None) -> str:
     return f"{number(found.median)} ({between(found.low, found.high)})" if found else ""
 
 
-def table(report: Report) -> RenderableType:
+def table(results: Iterable[Result]) -> RenderableType:
     """All rows, each with its contenders, ratios and goals."""
-    return Group(*(part for result in report.results for part in _block(result)), _caption(report))
+    parts: list[RenderableType] = []
+    for curve, points in groupby(results, key=lambda result: result.row.curve):
+        shown = list(points)
+        parts += _curve(shown) if curve else [part for result in shown for part in _block(result)]
+    return Group(*parts)
+
+
+def _curve(points: Sequence[Result]) -> list[RenderableType]:
+    """One line for each point, one column for each contender."""
+    row = points[0].row
+    made = Table(box=None, padding=(0, 1), header_style="")
+    made.add_column(row.axis, justify="right")
+    names = list(dict.fromkeys(figure.contender for result in points for figure in result.figures))
+    for name in names:
+        made.add_column(name, justify="right")
+    for result in points:
+        values = {figure.contender: figure for figure in result.figures}
+        made.add_row(f"{result.row.at:,g}", *(_point(values.get(name), row.unit) for name in names))
+    return [Text.assemble((row.curve or "", "bold")), made, Text("")]
+
+
+def _point(figure: Figure | None, unit: str) -> str:
+    if figure is None or figure.value is None:
+        return figure.note if figure else ""
+    return f"{number(figure.value)} {unit}"
 
 
 def _block(result: Result) -> Iterator[RenderableType]:
@@ -66,7 +91,8 @@ def _cells(result: Result, figure: Figure) -> list[Text | str]:
     ]
 
 
-def _caption(report: Report) -> Text:
+def caption(report: Report) -> Text:
+    """Where the figures come from."""
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     return Text(f"{report.when}; {machine}\n{versions}", style="dim")

@@ -55,6 +55,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int | None = None
     """Fewer than the bench has, for what does not vary or cannot be repeated."""
 
+    curve: str | None = None
+    """What the row is a point of; rows of one curve are shown together and drawn."""
+
+    at: float = 0
+    """Where on the curve it lies."""
+
+    axis: str = ""
+    """What `at` counts."""
+
 
 class Contender(msgspec.Struct, frozen=True, kw_only=True):
     """Who does the work, in a process of its own for each bench."""
@@ -62,6 +71,8 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_ours: bool = False
     language: str = "python"
+    needs: str | None = None
+    """The peer whose environment it needs."""
 
 
 class Here(Contender, frozen=True, kw_only=True):
@@ -86,10 +97,10 @@ class Do(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peer(Contender, frozen=True, kw_only=True):
-    """A contender with an environment and a driver of its own. `programs` are sources by name."""
+    """A contender with a driver, in the environment that it needs. `programs` are sources by name."""
 
     driver: str
-    programs: Mapping[str, str]
+    programs: Mapping[str, str] = {}
     rows: Mapping[str, Do]
 
 
@@ -107,3 +118,18 @@ def ours(open: Callable[[], AbstractAsyncContextManager[Rounds]]) -> tuple[Here,
         Here(name="capsule", is_ours=True, open=open),
         Here(name="capsule on trio", is_ours=True, open=open, loop="trio"),
     )
+
+
+def capsule_run(rows: Mapping[str, Do], **programs: str) -> Peer:
+    """The system to beat, through its `run()`."""
+    return Peer(name="capsule-run", needs="capsule-run", driver="capsule_run", programs=programs, rows=rows)
+
+
+def monty(rows: Mapping[str, Do], **programs: str) -> Peer:
+    """A Python subset in a process of a pool."""
+    return Peer(name="pydantic-monty", needs="pydantic-monty", driver="monty", programs=programs, rows=rows)
+
+
+def cpython(rows: Mapping[str, Do], **programs: str) -> Peer:
+    """A process of this Python for each call: no sandbox."""
+    return Peer(name="CPython subprocess", driver="cpython", programs=programs, rows=rows)

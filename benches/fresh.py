@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benches._values import Bench, Do, Goal, Here, Peer, Round, Rounds, Row, ours, size
+from benches._floor import bare
+from benches._rounds import each
+from benches._values import Bench, Do, Goal, Here, Rounds, Row, capsule_run, cpython, monty, ours, size
 from capsule import Runtime, task
 from capsule._engine.engine import WasmEngine
 from capsule.abc import Limits
@@ -17,17 +19,24 @@ from capsule.guest import ensure_guest
 COUNT = size(50, quick=5)
 AT_ONCE = size(500, quick=20)
 
-CAPSULE_RUN = """
-from capsule import task
-@task(name="main", compute="LOW", ram="64MB")
+PLAIN = """
 def main(number):
     return number
 """
+CAPSULE_RUN = f"""
+from capsule import task
+@task(name="main", compute="LOW", ram="64MB"){PLAIN}"""
 
 
 @task(compute="LOW", ram="64MB")
 def answer(number: int) -> int:
     return number
+
+
+REQUEST = json.dumps(
+    {"program": {"path": "main.py", "source": PLAIN}, "function": "main", "call": [[1], {}]},
+)
+"""What the guest is handed below the runtime."""
 
 
 class Nobody:
@@ -37,20 +46,6 @@ class Nobody:
     def on_cancel(self, ticket: int) -> None: ...
     def on_output(self, stream: str, text: str) -> None: ...
     def on_closed(self) -> None: ...
-
-
-def each(call) -> Round:
-    """Milliseconds of each of COUNT calls, one after another."""
-
-    async def one_after_another() -> list[float]:
-        samples = []
-        for number in range(COUNT):
-            began = time.perf_counter()
-            await call(number)
-            samples.append((time.perf_counter() - began) * 1000)
-        return samples
-
-    return one_after_another
 
 
 @asynccontextmanager
@@ -69,25 +64,36 @@ async def runtime() -> AsyncIterator[Rounds]:
             return [seconds / AT_ONCE * 1000]
 
         await one(0)
-        yield {"fresh": each(one), "at-once": at_once}
+        yield {"fresh": each(one, COUNT), "at-once": at_once}
 
 
 @asynccontextmanager
 async def engine() -> AsyncIterator[Rounds]:
     """The same without a runtime: instantiate, call, close."""
     guest = await ensure_guest()
-    program = {"path": "answer.py", "source": "def answer(number): return number"}
     limits = Limits(fuel=10**8, ram=64 << 20, max_output=1 << 20, max_message=1 << 24)
     async with WasmEngine(Path(guest.file), min_ram=guest.min_ram) as engine:
 
-        async def one(number: int) -> None:
-            request = json.dumps({"program": program, "function": "answer", "call": [[number], {}]})
-            ending = await engine.open(limits, Nobody()).call(request, timeout=30, is_last=True)
+        async def one(_: int) -> None:
+            ending = await engine.open(limits, Nobody()).call(REQUEST, timeout=30, is_last=True)
             assert ending.reply, ending
 
         await one(0)
-        yield {"fresh": each(one)}
+        yield {"fresh": each(one, COUNT)}
 
+
+@asynccontextmanager
+async def floor() -> AsyncIterator[Rounds]:
+    """The same on one thread that does nothing else."""
+    with bare(Path((await ensure_guest()).file), REQUEST) as one:
+        yield {"fresh": each(one, COUNT)}
+
+
+ROWS = {
+    "fresh": Do(way="each", count=COUNT, args=("1",), first=("1",), unit=1000),
+    "at-once": Do(way="at_once", count=AT_ONCE, args=("1",), first=("1",), unit=1000),
+}
+"""What peers do."""
 
 BENCH = Bench(
     rows=(
@@ -110,15 +116,10 @@ BENCH = Bench(
     contenders=(
         *ours(runtime),
         Here(name="capsule's engine alone", open=engine),
-        Peer(
-            name="capsule-run",
-            driver="capsule_run",
-            programs={"main": CAPSULE_RUN},
-            rows={
-                "fresh": Do(way="each", count=COUNT, args=("1",), first=("1",), unit=1000),
-                "at-once": Do(way="at_once", count=AT_ONCE, args=("1",), first=("1",), unit=1000),
-            },
-        ),
+        Here(name="wasmtime, bare", open=floor),
+        capsule_run(ROWS, main=CAPSULE_RUN),
+        monty(ROWS, main=PLAIN),
+        cpython(ROWS, main=PLAIN),
     ),
     rounds=10,
 )

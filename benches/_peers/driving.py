@@ -9,9 +9,14 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+
+PATIENCE = 3.0
+"""Seconds after which a call counts as one that is not stopped."""
+
+STEP = 250
+"""So many more calls are started at once, to see how far it goes."""
 
 Call = Callable[..., Awaitable[object]]
 """`await call(program, *args)` is one call of a fresh sandbox."""
@@ -20,8 +25,15 @@ Call = Callable[..., Awaitable[object]]
 class Ways:
     """How a row is done with a call: each answers samples, in seconds or bytes."""
 
-    def __init__(self, call: Call, processes: Callable[[], Iterable[int]] = lambda: [os.getpid()]) -> None:
-        self.call, self.processes = call, processes
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def processes(self) -> Iterable[int]:
+        """Those whose memory counts."""
+        return [os.getpid()]
+
+    async def renew(self) -> None:
+        """End whatever is at work."""
 
     async def each(self, program: str, count: int, args: list[str]) -> list[float]:
         """Seconds of each of `count` calls, one after another."""
@@ -45,21 +57,71 @@ class Ways:
 
     async def memory(self, program: str, count: int, args: list[str]) -> list[float]:
         """Private bytes of each of `count` calls that wait."""
+        await self.renew()
+        await self.call(program, "0")
         before = sum(map(private_bytes, self.processes()))
         calls = [asyncio.ensure_future(self.call(program, *args)) for _ in range(count)]
-        await settled(lambda: sum(map(resident_bytes, self.processes())))
+        await settled(lambda: sum(map(resident_bytes, self.processes())), asyncio.sleep)
         assert not any(call.done() for call in calls), "some have ended"
         after = sum(map(private_bytes, self.processes()))
-        for call in calls:
-            call.cancel()
+        await self.give_up(calls)
         return [(after - before) / count]
 
+    async def late(self, program: str, count: int, args: list[str]) -> list[float]:
+        """How many seconds after its timeout, which is the first argument, each call ended with an error."""
+        samples = []
+        for _ in range(count):
+            began = time.perf_counter()
+            call = asyncio.ensure_future(self.call(program, *args))
+            await asyncio.wait([call], timeout=float(args[0]) + PATIENCE)
+            if not call.done():
+                await self.give_up([call])
+                raise RuntimeError(f"it still ran {PATIENCE:g} s after its timeout")
+            assert call.exception() is not None, "it was not stopped"
+            samples.append(time.perf_counter() - began - float(args[0]))
+        return samples
 
-async def settled(look: Callable[[], int]) -> None:
-    """Wait until what `look` tells has stopped to grow for a second and a half."""
+    async def reach(self, program: str, count: int, args: list[str]) -> list[float]:
+        """How many calls can wait at once, up to `count`, started step by step."""
+        await self.renew()
+        calls: list[asyncio.Future[object]] = []
+        while len(calls) < count and not any(call.done() for call in calls):
+            calls += [asyncio.ensure_future(self.call(program, *args)) for _ in range(min(STEP, count - len(calls)))]
+            await settled(lambda: sum(map(resident_bytes, self.processes())), asyncio.sleep, for_seconds=0.5)
+        reached = len(calls) if not any(call.done() for call in calls) else len(calls) - STEP
+        await self.give_up(calls)
+        return [float(reached)]
+
+    async def scaling(self, program: str, count: int, args: list[str]) -> list[float]:
+        """How many times the throughput of one call `count` at once have."""
+        (alone,), (together,) = await self.wall(program, 1, args), await self.wall(program, count, args)
+        return [count * alone / together]
+
+    async def rate(self, program: str, count: int, args: list[str]) -> list[float]:
+        """Calls a second, of `count`; the first argument is how many are on their way at any time."""
+        numbers = iter(range(count))
+
+        async def work() -> None:
+            for _ in numbers:
+                await self.call(program, "1")
+
+        began = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(int(args[0]))))
+        return [count / (time.perf_counter() - began)]
+
+    async def give_up(self, calls: list[asyncio.Future[object]]) -> None:
+        """End calls that nobody waits for any more."""
+        await self.renew()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def settled(look: Callable[[], int], sleep: Callable[[float], Awaitable[None]], for_seconds: float = 1.5) -> None:
+    """Wait until what `look` tells has stopped to grow for a while."""
     most, since = look(), time.monotonic()
-    while time.monotonic() - since < 1.5:
-        await asyncio.sleep(0.1)
+    while time.monotonic() - since < for_seconds:
+        await sleep(0.1)
         now = look()
         if now > most * 1.002:
             most, since = now, time.monotonic()
@@ -76,7 +138,7 @@ def private_bytes(process: int) -> int:
     return sum(int(row.split()[1]) * 1024 for row in rows if row.startswith(("Private_Clean", "Private_Dirty")))
 
 
-async def drive(ways: object, rows: dict[str, dict]) -> None:
+async def drive(ways: Ways, rows: dict[str, dict]) -> None:
     """Serve the rows until stdin ends."""
     answers = os.dup(1)
     os.dup2(2, 1)
@@ -91,7 +153,6 @@ async def drive(ways: object, rows: dict[str, dict]) -> None:
             samples = await getattr(ways, do["way"])(do["program"], do["count"], do["args"])
             say(samples=[sample * do["unit"] for sample in samples])
         except Exception as error:  # noqa: BLE001 - it belongs to the table, and the others go on
-            traceback.print_exc()
             say(failed=f"{type(error).__name__}: {error}")
 
 

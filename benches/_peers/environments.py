@@ -21,14 +21,14 @@ class Missing(Exception):
     """A peer that cannot be had here; the text says why."""
 
 
-def python_of(name: str) -> Path:
-    """The interpreter of that peer's environment. A peer without requirements runs on this one.
+def python_of(name: str | None) -> Path:
+    """The interpreter of that peer's environment, made if need be; without a name it is this one.
 
-    Raises Missing if it cannot be installed.
+    Raises Missing if the peer cannot be installed.
     """
-    wanted = REQUIREMENTS.get(name)
-    if wanted is None:
+    if name is None:
         return Path(sys.executable)
+    wanted = REQUIREMENTS[name]
     home = FOLDER / name
     python, mark = home / "bin" / "python", home / "installed"
     if not mark.exists() or mark.read_text("utf-8").split() != list(wanted):
