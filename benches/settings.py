@@ -30,7 +30,7 @@ GUESTS = 4
 SLEEP, LAG = "2,000 sleeps of half a second", "the loop's worst delay meanwhile"
 FRESH, ASK, CPU = (
     "fresh sandboxes a second, 16 at once",
-    "messages a second, 16 at once",
+    "messages a second to 16 actors",
     "guests that compute a second",
 )
 
