@@ -14,6 +14,7 @@ from rich.console import Console
 from benches import NAMES
 from benches._check import regressions
 from benches._machine import machine, versions
+from benches._markdown import markdown
 from benches._plot import draw
 from benches._ratios import Report
 from benches._runner import ROOT, run
@@ -33,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=DEFAULT, metavar="FILE", help="default: build/benches.json")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the curves there; needs the extra 'bench'")
     parser.add_argument("--from", type=Path, dest="given", metavar="FILE", help="show a run instead of measuring")
+    parser.add_argument("--markdown", action="store_true", help="print tables for the documents instead")
     parser.add_argument("--check", type=Path, metavar="FILE", help="an earlier run; exit 1 if clearly slower")
     found = parser.parse_args()
     unknown = [name for name in found.names if name not in NAMES]
@@ -45,18 +47,20 @@ def main() -> int:
     """Measure or read, show, compare."""
     asked = arguments()
     earlier = read(asked.check) if asked.check else None
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, quiet=asked.markdown)
     if asked.given:
         report = read(asked.given)
         console.print(table(report.results))
     else:
         report = measured(asked, console)
     console.print(caption(report))
+    if asked.markdown:
+        print(markdown(report))
     if asked.plot:
         draw(report, asked.plot)
     slower = list(regressions(earlier, report)) if earlier else []
     for line in slower:
-        console.print(f"slower: {line}", style="bold red", highlight=False)
+        print(f"slower: {line}", file=sys.stderr)
     return 1 if slower else 0
 
 

@@ -11,12 +11,12 @@ COLOURS = {"capsule": "#1f6feb", "capsule on trio": "#57a5ff", "capsule-run": "#
 COLUMNS = 3
 
 
-def draw(report: Report, folder: Path) -> None:
-    """Write `folder/BENCH.svg` for each bench with curves."""
+def draw(report: Report, folder: Path, kind: str = "svg") -> None:
+    """Write `folder/BENCH.svg` (or of another kind) for each bench with curves."""
     for bench, results in groupby(report.results, key=lambda result: result.bench):
         curves = [list(points) for name, points in groupby(results, key=lambda result: result.row.curve) if name]
         if curves:
-            _picture(curves, folder / f"{bench}.svg")
+            _picture(curves, folder / f"{bench}.{kind}")
 
 
 def _picture(curves: list[list[Result]], file: Path) -> None:
