@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from benches._peers.driving import resident_bytes
 from benches._rounds import each, from_one, private_bytes
 from benches._values import Bench, Do, Goal, Rounds, Row, capsule_run, ours, size
 from benches.sleepers import CAPSULE_RUN, LONG
@@ -65,9 +64,9 @@ async def live() -> dict[str, list[float]]:
     me = os.getpid()
     async with Runtime(max_sandboxes=COUNT + 1, max_memory=(COUNT + 1) * (64 << 20)) as runtime:
         await (await runtime.spawn(Idle)).stop()
-        before, resident, actors = private_bytes(me), resident_bytes(me), []
+        before, actors = private_bytes(me), []
         spawns = await fill(runtime, actors)
-        after, gross = private_bytes(me), resident_bytes(me) - resident
+        taken = private_bytes(me) - before
         asked = [actors[place] for place in (*range(SAMPLES), *range(-SAMPLES, 0))]
         asks = await each(lambda number: asked[number].see("x"), len(asked))()
         assert all(ref.state == "idle" for ref in actors), "an actor is not idle"
@@ -76,10 +75,10 @@ async def live() -> dict[str, list[float]]:
         actors.clear()
         asked.clear()
     gc.collect()
-    left = (resident_bytes(me) - resident) / gross
+    left = (private_bytes(me) - before) / taken
     return {
         "idle-reached": [float(reached)],
-        "idle-memory": [(after - before) / 2**30 * COUNT / reached],
+        "idle-memory": [taken / 2**30 * COUNT / reached],
         "idle-spawn": spawns[:SAMPLES],
         "idle-last": [sum(spawns[-SAMPLES:]) / sum(spawns[:SAMPLES])],
         "idle-ask": asks,
@@ -120,7 +119,7 @@ BENCH = Bench(
         Row(key="idle-stop", what="to stop all, for each", unit="ms"),
         Row(
             key="idle-back",
-            what="of their resident memory, given back when all have ended",
+            what="of their private memory, given back when all have ended",
             unit="%",
             goal=Goal(bound=90, of="value", is_least=True),
         ),

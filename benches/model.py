@@ -17,8 +17,7 @@ from benches.fresh import CAPSULE_RUN as ANSWER
 from benches.fresh import answer
 from capsule import ActorRef, Runtime
 
-LIVE = size(8, quick=2)
-BESIDE = tuple(size(1000, quick=10) * number for number in range(LIVE))
+BESIDE = tuple(live // size(1, quick=100) for live in (0, 500, 1000, 2000, 4000))
 AT_ONCE = (1, 2, 4, 16, 64, 256)[: size(6, quick=2)]
 TASKS = size(256, quick=8)
 ASKS = size(2000, quick=20)
