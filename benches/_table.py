@@ -19,6 +19,8 @@ STYLES = {"met": "green", "missed": "bold red", None: ""}
 def number(value: float) -> str:
     """Three significant digits, without an exponent."""
     size = abs(value)
+    if size < 0.0001:
+        return "0"
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3g}"
 
 

@@ -15,10 +15,10 @@ from benches.edit import SOURCE, command, timed
 COUNT = size(5, quick=2)
 
 STAGES = {
-    "of it: Python": "pass",
-    "of it: ... and the command": "import capsule.cli.main",
-    "of it: ... and the engine": "import capsule.cli.main, anyio, asyncio, capsule._engine.engine",
-    "of it: ... and the guest": (
+    "Python alone": "pass",
+    "+ the command": "import capsule.cli.main",
+    "+ the engine": "import capsule.cli.main, anyio, asyncio, capsule._engine.engine",
+    "+ the guest": (
         "import capsule.cli.main, anyio, capsule._engine.loaded as loaded, capsule.guest as guest; "
         "loaded.LoadedGuest(anyio.run(guest.ensure_guest).file)"
     ),

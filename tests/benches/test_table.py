@@ -21,7 +21,16 @@ def shown(*results: Result) -> str:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.0, "0"), (0.12345, "0.123"), (1.5, "1.5"), (12.34, "12.3"), (123.4, "123"), (10_000, "10,000")],
+    [
+        (0.0, "0"),
+        (4e-06, "0"),
+        (0.00123, "0.00123"),
+        (0.12345, "0.123"),
+        (1.5, "1.5"),
+        (12.34, "12.3"),
+        (123.4, "123"),
+        (10_000, "10,000"),
+    ],
 )
 def test_numbers_are_short(value: float, expected: str) -> None:
     """Three digits say what a bench can know."""
