@@ -1,20 +1,20 @@
 """Ask a live actor and wait for the reply, one after another; a Python child on a pipe, asked the same, as the peer."""
 
+from __future__ import annotations
+
 import json
-import statistics
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from benches._common import report, spread
+from benches._rounds import each
+from benches._values import Bench, Do, Goal, Here, Rounds, Row, monty, ours, size
 from capsule import Runtime, actor, task
 
-BLOCKS = 20
-IN_A_BLOCK = 100
+COUNT = size(100, quick=10)
 
 CHILD = """
 import json, sys
@@ -24,8 +24,10 @@ for line in sys.stdin:
     args, kwargs = json.loads(line)
     print(json.dumps(add(*args, **kwargs)), flush=True)
 """
-
-Ask = Callable[[int], Awaitable[int]]
+PLAIN = """
+def main(number):
+    return int(number) + 1
+"""
 
 
 @actor(compute="LOW", ram="64MB")
@@ -40,55 +42,45 @@ def add(number: int) -> int:
 
 
 @asynccontextmanager
-async def child() -> AsyncIterator[Ask]:
+async def capsule() -> AsyncIterator[Rounds]:
+    """An actor, and a task that is one."""
+    async with Runtime() as runtime:
+        actor, task = await runtime.spawn(Adder), await runtime.spawn(add)
+        assert await actor.add(1) == await task(1) == 2
+        yield {"ask": each(actor.add, COUNT), "ask-task": each(task, COUNT)}
+
+
+@asynccontextmanager
+async def child() -> AsyncIterator[Rounds]:
     """The same function in a plain Python process: no sandbox, no limits, no supervision."""
     async with await anyio.open_process([sys.executable, "-c", CHILD], stderr=None) as process:
         lines = BufferedByteReceiveStream(process.stdout)
 
-        async def ask(number: int) -> int:
+        async def ask(number: int) -> None:
             await process.stdin.send(json.dumps([[number], {}]).encode() + b"\n")
-            return json.loads(await lines.receive_until(b"\n", 1000))
+            assert json.loads(await lines.receive_until(b"\n", 1000)) == number + 1
 
-        yield ask
+        await ask(0)
+        yield {"ask": each(ask, COUNT), "ask-task": each(ask, COUNT)}
         await process.stdin.aclose()
 
 
-async def block(ask: Ask) -> list[float]:
-    """Seconds of each ask, after a few that do not count."""
-    samples = []
-    for number in range(-5, IN_A_BLOCK):
-        began = time.perf_counter()
-        assert await ask(number) == number + 1
-        samples.append(time.perf_counter() - began)
-    return samples[5:]
+GOAL = Goal(bound=0.15, of="value")
+ROWS = {"ask": Do(way="ask", count=COUNT, args=("1",), unit=1000)}
 
-
-async def measure() -> dict[str, object]:
-    """In turn, block by block, so that a slow moment of the machine is everybody's."""
-    async with Runtime() as runtime, child() as piped:
-        asks = {
-            "actor": (await runtime.spawn(Adder)).add,
-            "task": await runtime.spawn(add),
-            "child_process": piped,
-        }
-        samples = {name: [await block(ask)] for name, ask in asks.items()}
-        for _ in range(BLOCKS):
-            for name, ask in asks.items():
-                samples[name].append(await block(ask))
-    found = {name: spread([sample for block in blocks[1:] for sample in block]) for name, blocks in samples.items()}
-    quickest = {name: min(statistics.median(block) for block in blocks[1:]) for name, blocks in samples.items()}
-    return {
-        **{name: {**found[name], "least_median_of_a_block_ms": round(quickest[name] * 1000, 3)} for name in found},
-        "actor_to_child_process": round(found["actor"]["median_ms"] / found["child_process"]["median_ms"], 2),
-        "task_to_child_process": round(found["task"]["median_ms"] / found["child_process"]["median_ms"], 2),
-    }
-
-
-def main() -> None:
-    """Print the figures."""
-    figures = {backend: anyio.run(measure, backend=backend) for backend in ("asyncio", "trio")}
-    report(ask=figures, goal="median of an actor at most 0.3 ms")
-
-
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    rows=(
+        Row(
+            key="ask", what="ask a live actor and get the reply", unit="ms", against="Python child on a pipe", goal=GOAL
+        ),
+        Row(
+            key="ask-task",
+            what="the same with a task that lives",
+            unit="ms",
+            against="Python child on a pipe",
+            goal=GOAL,
+        ),
+    ),
+    contenders=(*ours(capsule), Here(name="Python child on a pipe", open=child), monty(ROWS, main=PLAIN)),
+    rounds=20,
+)

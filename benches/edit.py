@@ -1,40 +1,85 @@
-"""Edit a file and run it again from the shell, as whole processes; a bare Python process as the peer."""
+"""Edit a file and run it again from the shell, as whole processes."""
+
+from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from benches._common import report, spread
+from benches._peers.environments import environment_of, python_of
+from benches._values import Bench, Goal, Here, Rounds, Row
 
-COUNT = 15
-SOURCE = "from capsule import task\n\n@task(compute='LOW')\ndef main():\n    return {number}\n"
+SOURCE = """
+from capsule import task
+@task(name="main", compute="LOW", ram="64MB")
+def main():
+    return {number}
+"""
+PLAIN = "print({number})"
 
 
-def timed(command: list[str], expected: str) -> float:
-    """Seconds that a whole process took; its output must be as expected."""
+def command(peer: str | None, *words: str) -> tuple[list[str], dict[str, str]]:
+    """The command of capsule, or of the peer that has the same, and its variables."""
+    python = python_of(peer)
+    return [str(python.parent / "capsule"), *words], environment_of(python)
+
+
+def timed(words: list[str], expected: str, env: Mapping[str, str] | None = None) -> float:
+    """Milliseconds of a whole process; its last line must hold what is expected."""
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
     seconds = time.perf_counter() - began
-    assert done.stdout.strip() == expected, done
-    return seconds
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout.strip().splitlines()[-1], done
+    return seconds * 1000
 
 
-def main() -> None:
-    """Print the figures, measured in turn."""
-    capsule = [sys.executable, "-c", "from capsule.cli.main import main; main()", "run"]
-    edits, bare = [], []
+@asynccontextmanager
+async def editing(run: Callable[[Path, str], float], source: str = SOURCE) -> AsyncIterator[Rounds]:
+    """Each round writes the file anew, with a number that was never there."""
+    numbers = iter(range(1_000_000, 2_000_000))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edited.py"
-        for number in range(COUNT + 1):
-            file.write_text(SOURCE.format(number=number), "utf-8")
-            edits.append(timed([*capsule, str(file)], str(number)))
-            bare.append(timed([sys.executable, "-c", f"print({number})"], str(number)))
-    edits, bare = edits[1:], bare[1:]
-    ratio = spread(edits)["median_ms"] / spread(bare)["median_ms"]
-    report(edit_and_run=spread(edits), bare_python=spread(bare), ratio=round(ratio, 1), goal="at most 300 ms")
+
+        async def edit_and_run() -> list[float]:
+            number = next(numbers)
+            file.write_text(source.format(number=number), "utf-8")
+            return [run(file, str(number))]
+
+        await edit_and_run()
+        yield {"edit": edit_and_run}
 
 
-if __name__ == "__main__":
-    main()
+def through(peer: str | None, file: Path, expected: str) -> float:
+    """`capsule run` of capsule or of the peer."""
+    words, env = command(peer, "run", str(file))
+    return timed(words, expected, env)
+
+
+def plainly(file: Path, expected: str) -> float:
+    """Python alone."""
+    return timed([sys.executable, str(file)], expected)
+
+
+BENCH = Bench(
+    rows=(
+        Row(
+            key="edit",
+            what="edit a file and run it again, whole process",
+            unit="ms",
+            against="capsule-run",
+            goal=Goal(bound=0.03),
+        ),
+    ),
+    contenders=(
+        Here(name="capsule", is_ours=True, open=partial(editing, partial(through, None))),
+        Here(name="capsule-run", needs="capsule-run", open=partial(editing, partial(through, "capsule-run"))),
+        Here(name="CPython", open=partial(editing, plainly, PLAIN)),
+    ),
+    rounds=3,
+)

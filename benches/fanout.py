@@ -1,15 +1,18 @@
-"""A hundred sub-tasks that sleep half a second each, started by one task: gathered, and mapped; and from outside."""
+"""Sub-tasks that sleep half a second each, started by one task: gathered, and mapped; and from outside."""
 
-import time
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 
-from benches._common import report, spread
+from benches._rounds import wall
+from benches._values import Bench, Here, Rounds, Row, ours, size
 from capsule import Runtime, task
 
-COUNT = 100
+COUNT = size(100, quick=5)
 SECONDS = 0.5
-ROUNDS = 5
 
 
 @task(compute="LOW", ram="64MB", timeout="30s")
@@ -40,42 +43,41 @@ def mapped(count: int, seconds: float) -> int:
     return len(doze.map([seconds] * count))
 
 
-async def rounds(kind: object) -> list[float]:
-    """Seconds from the call of the task to its value."""
-    samples = []
+@asynccontextmanager
+async def capsule() -> AsyncIterator[Rounds]:
+    """The same naps, started in three ways."""
     async with Runtime() as runtime:
-        await runtime.run(kind, 1, 0)
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            assert await runtime.run(kind, COUNT, SECONDS) == COUNT
-            samples.append(time.perf_counter() - began)
-    return samples
 
-
-async def from_outside() -> list[float]:
-    """The same naps without a task that starts them."""
-    samples = []
-    async with Runtime() as runtime:
-        await runtime.run(doze, 0)
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
+        async def from_outside() -> None:
             naps = [outcome.unwrap() async for outcome in runtime.map(doze, [SECONDS] * COUNT, limit=COUNT)]
-            samples.append(time.perf_counter() - began)
             assert len(naps) == COUNT
-    return samples
 
-
-def main() -> None:
-    """Print the figures."""
-    figures = {}
-    for backend in ("asyncio", "trio"):
-        figures[backend] = {
-            "gather": spread(anyio.run(rounds, gathered, backend=backend)),
-            "map": spread(anyio.run(rounds, mapped, backend=backend)),
-            "from_outside": spread(anyio.run(from_outside, backend=backend)),
+        await runtime.run(gathered, 1, 0)
+        await runtime.run(mapped, 1, 0)
+        yield {
+            "fanout": wall(lambda: runtime.run(gathered, COUNT, SECONDS), 1000),
+            "fanout-map": wall(lambda: runtime.run(mapped, COUNT, SECONDS), 1000),
+            "fanout-outside": wall(from_outside, 1000),
         }
-    report(fanout=figures, count=COUNT, floor_ms=SECONDS * 1000, goal="at most 1,500 ms")
 
 
-if __name__ == "__main__":
-    main()
+@asynccontextmanager
+async def nothing() -> AsyncIterator[Rounds]:
+    """What the sleep itself takes."""
+    sleep = wall(lambda: anyio.sleep(SECONDS), 1000)
+    yield dict.fromkeys(("fanout", "fanout-map", "fanout-outside"), sleep)
+
+
+def row(key: str, how: str) -> Row:
+    """All of them are told alike."""
+    return Row(key=key, what=f"{COUNT} sub-tasks that sleep half a second, {how}", unit="ms", against="the sleep alone")
+
+
+BENCH = Bench(
+    rows=(
+        row("fanout", "gathered by a task"),
+        row("fanout-map", "mapped by a task"),
+        row("fanout-outside", "mapped by the application"),
+    ),
+    contenders=(*ours(capsule), Here(name="the sleep alone", open=nothing)),
+)

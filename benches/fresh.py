@@ -1,24 +1,44 @@
-"""A fresh sandbox from call to value: one after another, and five hundred at once; the engine alone as the floor."""
+"""A fresh sandbox from call to value: one after another, and five hundred at once."""
+
+from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
+import msgspec
 
-from benches._common import report, spread
+from benches._floor import bare
+from benches._rounds import each
+from benches._values import Bench, Do, Goal, Here, Rounds, Row, capsule_run, cpython, monty, ours, size
 from capsule import Runtime, task
 from capsule._engine.engine import WasmEngine
 from capsule.abc import Limits
 from capsule.guest import ensure_guest
 
-COUNT = 400
-AT_ONCE = 500
+COUNT = size(50, quick=5)
+AT_ONCE = size(500, quick=20)
+
+PLAIN = """
+def main(number):
+    return number
+"""
+CAPSULE_RUN = f"""
+from capsule import task
+@task(name="main", compute="LOW", ram="64MB"){PLAIN}"""
 
 
 @task(compute="LOW", ram="64MB")
 def answer(number: int) -> int:
     return number
+
+
+REQUEST = json.dumps(
+    {"program": {"path": "main.py", "source": PLAIN}, "function": "main", "call": [[1], {}]},
+)
+"""What the guest is handed below the runtime."""
 
 
 class Nobody:
@@ -30,57 +50,78 @@ class Nobody:
     def on_closed(self) -> None: ...
 
 
-async def floor() -> list[float]:
+@asynccontextmanager
+async def runtime() -> AsyncIterator[Rounds]:
+    """Through a runtime."""
+    async with Runtime() as runtime:
+
+        async def one(number: int) -> None:
+            assert await runtime.run(answer, number) == number
+
+        async def at_once() -> list[float]:
+            began = time.perf_counter()
+            results = [outcome.unwrap() async for outcome in runtime.map(answer, range(AT_ONCE), limit=AT_ONCE)]
+            seconds = time.perf_counter() - began
+            assert results == list(range(AT_ONCE))
+            return [seconds / AT_ONCE * 1000]
+
+        await one(0)
+        yield {"fresh": each(one, COUNT), "at-once": at_once}
+
+
+@asynccontextmanager
+async def engine() -> AsyncIterator[Rounds]:
     """The same without a runtime: instantiate, call, close."""
     guest = await ensure_guest()
-    program = {"path": "answer.py", "source": "def answer(number): return number"}
-    request = json.dumps({"program": program, "function": "answer", "call": [[1], {}]})
     limits = Limits(fuel=10**8, ram=64 << 20, max_output=1 << 20, max_message=1 << 24)
-    samples = []
     async with WasmEngine(Path(guest.file), min_ram=guest.min_ram) as engine:
-        for _ in range(COUNT):
-            began = time.perf_counter()
-            await engine.open(limits, Nobody()).call(request, timeout=30, is_last=True)
-            samples.append(time.perf_counter() - began)
-    return samples
+
+        async def one(_: int) -> None:
+            ending = await engine.open(limits, Nobody()).call(REQUEST, timeout=30, is_last=True)
+            assert ending.reply, ending
+
+        await one(0)
+        yield {"fresh": each(one, COUNT)}
 
 
-async def one_after_another() -> list[float]:
-    """Through a runtime, one call at a time."""
-    samples = []
-    async with Runtime() as runtime:
-        await runtime.run(answer, 0)
-        for number in range(COUNT):
-            began = time.perf_counter()
-            assert await runtime.run(answer, number) == number
-            samples.append(time.perf_counter() - began)
-    return samples
+@asynccontextmanager
+async def floor() -> AsyncIterator[Rounds]:
+    """The same on one thread that does nothing else."""
+    with bare(Path((await ensure_guest()).file), REQUEST) as one:
+        yield {"fresh": each(one, COUNT)}
 
 
-async def at_once() -> float:
-    """Seconds for each of AT_ONCE calls that are started together."""
-    async with Runtime() as runtime:
-        await runtime.run(answer, 0)
-        began = time.perf_counter()
-        results = [outcome.unwrap() async for outcome in runtime.map(answer, range(AT_ONCE), limit=AT_ONCE)]
-        seconds = time.perf_counter() - began
-    assert results == list(range(AT_ONCE))
-    return seconds / AT_ONCE
+ROWS = {
+    "fresh": Do(way="each", count=COUNT, args=("1",), first=("1",), unit=1000),
+    "at-once": Do(way="at_once", count=AT_ONCE, args=("1",), first=("1",), unit=1000),
+}
+"""What peers do."""
 
-
-def main() -> None:
-    """Print the figures."""
-    figures = {}
-    for backend in ("asyncio", "trio"):
-        engine, runtime = anyio.run(floor, backend=backend), anyio.run(one_after_another, backend=backend)
-        figures[backend] = {
-            "engine_alone": spread(engine),
-            "runtime": spread(runtime),
-            "ratio_to_engine": round(spread(runtime)["median_ms"] / spread(engine)["median_ms"], 2),
-            "at_once_ms_each": round(anyio.run(at_once, backend=backend) * 1000, 3),
-        }
-    report(fresh=figures, goal="runtime median at most 3 ms")
-
-
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    rows=(
+        Row(
+            key="fresh",
+            what="a fresh sandbox, call to value, one after another",
+            unit="ms",
+            against="capsule-run",
+            goal=Goal(bound=0.7),
+        ),
+        Row(
+            key="at-once",
+            what=f"the same, {AT_ONCE} at once, each",
+            unit="ms",
+            against="capsule-run",
+            goal=Goal(bound=0.6),
+            rounds=5,
+        ),
+    ),
+    contenders=(
+        *ours(runtime),
+        Here(name="capsule's engine alone", open=engine),
+        Here(name="wasmtime, bare", open=floor),
+        capsule_run(ROWS, main=CAPSULE_RUN),
+        monty(ROWS, main=PLAIN),
+        cpython(ROWS | {"at-once": msgspec.structs.replace(ROWS["at-once"], count=AT_ONCE // 10)}, main=PLAIN),
+    ),
+    rounds=10,
+)

@@ -1,19 +1,21 @@
-"""A thousand sandboxes that each wait for a local server which answers after 100 ms; the client alone as the peer."""
+"""Sandboxes that each wait for a local server which answers after 100 ms; the client alone as the peer."""
+
+from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import httpx2
 
-from benches._common import report, spread
+from benches._rounds import each, wall
+from benches._values import Bench, Goal, Here, Rounds, Row, ours, size
 from capsule import Runtime, task
 
-COUNT = 1000
-SAMPLES = 90
+COUNT = size(1000, quick=20)
+SAMPLES = size(20, quick=3)
 SERVER = """
 import asyncio
 async def answer(reader, writer):
@@ -46,7 +48,7 @@ def time_each(url: str, count: int) -> list[float]:
     for _ in range(count):
         began = time.perf_counter()
         http.get(url)
-        samples.append(time.perf_counter() - began)
+        samples.append((time.perf_counter() - began) * 1000)
     return samples
 
 
@@ -61,50 +63,49 @@ def serving() -> Iterator[str]:
         process.communicate()
 
 
-async def wall(url: str) -> float:
-    """Seconds from the first start to the last answer."""
-    async with Runtime(max_sandboxes=COUNT) as runtime:
-        await runtime.run(fetch, url)
-        began = time.perf_counter()
-        refs = [await runtime.spawn(fetch, url) for _ in range(COUNT)]
-        assert all([(await ref.outcome()).result == "ok" for ref in refs])
-        return time.perf_counter() - began
-
-
-async def from_inside(url: str) -> list[float]:
-    """Seconds of each of some requests, one after another, as a guest sees them."""
-    async with Runtime() as runtime:
-        return (await runtime.run(time_each, url, SAMPLES))[1:]
-
-
-async def alone(url: str) -> list[float]:
-    """The same with httpx2 and no sandbox."""
-    samples = []
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        for _ in range(SAMPLES):
-            began = time.perf_counter()
-            await client.get(url)
-            samples.append(time.perf_counter() - began)
-    return samples[1:]
-
-
-def main() -> None:
-    """Print the figures."""
-    figures = {}
+@asynccontextmanager
+async def capsule() -> AsyncIterator[Rounds]:
+    """Each request from a sandbox of its own; and one sandbox that asks again and again."""
     with serving() as url:
-        for backend in ("asyncio", "trio"):
-            guest, peer = (
-                spread(anyio.run(from_inside, url, backend=backend)),
-                spread(anyio.run(alone, url, backend=backend)),
-            )
-            figures[backend] = {
-                "wall_s": round(anyio.run(wall, url, backend=backend), 2),
-                "one_request": guest,
-                "httpx2_alone": peer,
-                "overhead_ms": round(guest["median_ms"] - peer["median_ms"], 3),
-            }
-    report(http=figures, count=COUNT, goal="1,000 waiting for 100 ms: at most 3 s in all")
+        async with Runtime(max_sandboxes=COUNT) as runtime:
+
+            async def all_at_once() -> None:
+                refs = [await runtime.spawn(fetch, url) for _ in range(COUNT)]
+                assert all([(await ref.outcome()).result == "ok" for ref in refs])
+
+            async def from_inside() -> list[float]:
+                return (await runtime.run(time_each, url, SAMPLES + 1))[1:]
+
+            await runtime.run(fetch, url)
+            yield {"http": wall(all_at_once), "http-one": from_inside}
 
 
-if __name__ == "__main__":
-    main()
+@asynccontextmanager
+async def client() -> AsyncIterator[Rounds]:
+    """The same with httpx2 and no sandbox."""
+    unlimited = httpx2.Limits(max_connections=None)
+    with serving() as url:
+        async with httpx2.AsyncClient(trust_env=False, limits=unlimited, timeout=60) as alone:
+
+            async def all_at_once() -> None:
+                async with anyio.create_task_group() as group:
+                    for _ in range(COUNT):
+                        group.start_soon(alone.get, url)
+
+            await alone.get(url)
+            yield {"http": wall(all_at_once), "http-one": each(lambda _: alone.get(url), SAMPLES)}
+
+
+BENCH = Bench(
+    rows=(
+        Row(
+            key="http",
+            what=f"{COUNT:,} sandboxes that wait for a local server of 100 ms",
+            unit="s",
+            against="httpx2 alone",
+            goal=Goal(bound=3),
+        ),
+        Row(key="http-one", what="one such request, as a guest sees it", unit="ms", against="httpx2 alone"),
+    ),
+    contenders=(*ours(capsule), Here(name="httpx2 alone", open=client)),
+)

@@ -1,33 +1,25 @@
-"""Live idle actors, up to five thousand in one process: private memory of each, time to spawn one more, to end all."""
+"""Live idle actors in one process: how many, their memory, what the last spawn costs, what is given back."""
+
+from __future__ import annotations
 
 import gc
-import json
-import subprocess
-import sys
+import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 
-from benches._common import report, spread
-from benches.sleepers import private_bytes
-from capsule import Runtime, actor
+from benches._rounds import each, from_one, private_bytes
+from benches._values import Bench, Do, Goal, Rounds, Row, capsule_run, ours, size
+from benches.sleepers import CAPSULE_RUN, LONG
+from capsule import ActorRef, Runtime, TaskFailed, actor
 
-STEPS = (1, 1000, 2000, 3000, 4000, 5000)
-SAMPLES = 100
-"""At each step the last so many spawns are what is told."""
+COUNT = size(10_000, quick=40)
+SAMPLES = size(200, quick=10)
+"""So many spawns are the first, and so many the last."""
 
-TOUCHED = 8 << 30
-"""Bytes that another process writes to and gives back before the second run, see NOTES.md."""
-
-TOUCH = """
-import mmap, sys
-size = int(sys.argv[1])
-for _ in range(2):
-    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-        for place in range(0, size, mmap.PAGESIZE):
-            memory[place] = 1
-"""
+KEYS = ("idle-reached", "idle-memory", "idle-spawn", "idle-last", "idle-ask", "idle-stop", "idle-back")
 
 
 @actor(compute="LOW", ram="64MB")
@@ -40,78 +32,104 @@ class Idle:
         return len(self.seen)
 
 
-class Collections:
-    """How long Python's collector stops everything while it goes through all objects, in seconds."""
+async def fill(runtime: Runtime, actors: list[ActorRef]) -> list[float]:
+    """Milliseconds of each spawn, until there are COUNT or the system allows no more."""
 
-    def __init__(self) -> None:
-        self.began, self.longest = 0.0, 0.0
-        gc.callbacks.append(self.hear)
+    async def spawn(_: int) -> None:
+        ref = await runtime.spawn(Idle)
+        await ref.result()
+        actors.append(ref)
 
-    def hear(self, phase: str, info: dict[str, int]) -> None:
-        if phase == "start":
-            self.began = time.perf_counter()
-        elif info["generation"] == 2:
-            self.longest = max(self.longest, time.perf_counter() - self.began)
-
-
-async def measure() -> dict[str, object]:
-    """Spawn until the constructor has answered, one after another; ask the first and the last; stop all."""
-    at: dict[str, object] = {}
-    async with Runtime(max_sandboxes=6000, max_memory="400GB") as runtime:
-        await (await runtime.spawn(Idle)).result()
-        before, samples, actors = private_bytes(), [], []
-        collections = Collections()
-        for number in range(1, STEPS[-1] + 1):
-            began = time.perf_counter()
-            ref = await runtime.spawn(Idle)
-            await ref.result()
-            samples.append(time.perf_counter() - began)
-            actors.append(ref)
-            if number in STEPS:
-                each = (private_bytes() - before) / number / 2**20
-                told = {"private_mb_each": round(each, 3)} if number > 1 else {}
-                at[str(number)] = {"spawn": spread(samples[-SAMPLES:]), **told}
-        asked = [await seconds_of_an_ask(ref) for ref in (*actors[:SAMPLES], *actors[-SAMPLES:])]
-        assert all(ref.state == "idle" for ref in actors), "an actor is not idle"
-        began = time.perf_counter()
-        async with anyio.create_task_group() as group:
-            for ref in actors:
-                group.start_soon(ref.stop)
-        stopped = time.perf_counter() - began
-    return {
-        "at": at,
-        "first_ask": spread(asked),
-        "stop_all_s": round(stopped, 2),
-        "longest_collection_ms": round(collections.longest * 1000),
-    }
+    samples: list[float] = []
+    try:
+        while len(actors) < COUNT:
+            samples += await each(spawn, 1)()
+    except TaskFailed as error:
+        if "max_map_count" not in str(error):
+            raise
+    return samples
 
 
-async def seconds_of_an_ask(ref: object) -> float:
-    """The first that the actor hears."""
+async def stop(actors: list[ActorRef]) -> float:
+    """Seconds to end all."""
     began = time.perf_counter()
-    assert await ref.see("x") == 1
+    async with anyio.create_task_group() as group:
+        for ref in actors:
+            group.start_soon(ref.stop)
     return time.perf_counter() - began
 
 
-def run_apart() -> dict[str, object]:
-    """The figures of a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "benches.idle", "--here"], stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+async def live() -> dict[str, list[float]]:
+    """Spawn until the constructor has answered, one after another; ask the first and the last; stop all."""
+    me = os.getpid()
+    async with Runtime(max_sandboxes=COUNT + 1, max_memory=(COUNT + 1) * (64 << 20)) as runtime:
+        await (await runtime.spawn(Idle)).stop()
+        before, actors = private_bytes(me), []
+        spawns = await fill(runtime, actors)
+        taken = private_bytes(me) - before
+        asked = [actors[place] for place in (*range(SAMPLES), *range(-SAMPLES, 0))]
+        asks = await each(lambda number: asked[number].see("x"), len(asked))()
+        assert all(ref.state == "idle" for ref in actors), "an actor is not idle"
+        seconds = await stop(actors)
+        reached = len(actors)
+        actors.clear()
+        asked.clear()
+    gc.collect()
+    left = (private_bytes(me) - before) / taken
+    return {
+        "idle-reached": [float(reached)],
+        "idle-memory": [taken / 2**30 * COUNT / reached],
+        "idle-spawn": spawns[:SAMPLES],
+        "idle-last": [sum(spawns[-SAMPLES:]) / sum(spawns[:SAMPLES])],
+        "idle-ask": asks,
+        "idle-stop": [seconds / reached * 1000],
+        "idle-back": [100 * (1 - left)],
+    }
 
 
-def main() -> None:
-    """Print the figures, with memory as the machine gives it and with memory that it has given before."""
-    if "--here" in sys.argv:
-        print(json.dumps(anyio.run(measure)))
-        return
-    as_it_comes = run_apart()
-    subprocess.run([sys.executable, "-c", TOUCH, str(TOUCHED)], check=True)
-    report(
-        memory_as_it_comes=as_it_comes,
-        memory_touched_before=run_apart(),
-        goal="at 5,000: at most 2 MB of private memory each, spawned in at most 5 ms (median)",
-    )
+@asynccontextmanager
+async def capsule() -> AsyncIterator[Rounds]:
+    """One process that holds them all; each round begins with none."""
+    yield from_one(KEYS, live)
 
 
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    rows=(
+        Row(
+            key="idle-reached",
+            what=f"live idle actors in one process, of {COUNT:,} wanted; vm.max_map_count bounds them",
+            unit="",
+            against="capsule-run",
+            goal=Goal(bound=COUNT, of="value", is_least=True),
+        ),
+        Row(
+            key="idle-memory",
+            what=f"private memory of {COUNT:,} of them, by what one takes",
+            unit="GB",
+            goal=Goal(bound=16, of="value"),
+        ),
+        Row(key="idle-spawn", what=f"one of the first {SAMPLES} spawns", unit="ms"),
+        Row(
+            key="idle-last",
+            what=f"the last {SAMPLES} spawns against the first",
+            unit="x",
+            goal=Goal(bound=2, of="value"),
+        ),
+        Row(key="idle-ask", what="the first ask of each, among all", unit="ms"),
+        Row(key="idle-stop", what="to stop all, for each", unit="ms"),
+        Row(
+            key="idle-back",
+            what="of their private memory, given back when all have ended",
+            unit="%",
+            goal=Goal(bound=90, of="value", is_least=True),
+        ),
+    ),
+    contenders=(
+        *ours(capsule),
+        capsule_run(
+            {"idle-reached": Do(way="reach", count=COUNT, args=(LONG,), first=("0",))},
+            main=CAPSULE_RUN,
+        ),
+    ),
+    rounds=1,
+)

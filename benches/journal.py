@@ -1,17 +1,21 @@
 """What a journal costs: the same tasks with one and without, in turn; and what it costs the event loop for an event."""
 
+from __future__ import annotations
+
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-import anyio
-
-from benches._common import report, spread
+from benches._rounds import each
+from benches._values import Bench, Here, Rounds, Row, size
 from capsule import Ended, Execution, Outcome, Runtime, Started, task
 from capsule.journal import SqliteJournal
 
-TASKS, ROUNDS = 200, 5
-EVENTS = 5_000
+TASKS = size(50, quick=5)
+EVENTS = size(5_000, quick=100)
 
 
 @task(compute="LOW", ram="64MB")
@@ -20,50 +24,39 @@ def work(number: int) -> int:
     return number
 
 
-async def time_tasks(journal: Path | None) -> list[float]:
-    """Seconds of each of some tasks, one after another."""
-    samples = []
-    async with Runtime(journal=journal) as runtime:
-        await runtime.run(work, 0)
-        for number in range(TASKS):
-            began = time.perf_counter()
-            await runtime.run(work, number)
-            samples.append(time.perf_counter() - began)
-    return samples
-
-
-async def time_events(journal: Path) -> float:
-    """Seconds on the event loop for one event of a task."""
+async def time_events(path: Path) -> list[float]:
+    """Microseconds on the event loop for one event of a task."""
     ended = Outcome(success=True, execution=Execution(task_name="work", duration_ms=5.5, fuel_consumed=1_000_000))
-    async with SqliteJournal(journal) as opened:
+    async with SqliteJournal(path) as opened:
         began = time.perf_counter()
         for number in range(EVENTS // 2):
             opened.put(Started(number=number, task_name="work"))
             opened.put(Ended(number=number, task_name="work", outcome=ended))
-        return (time.perf_counter() - began) / EVENTS
+        return [(time.perf_counter() - began) / EVENTS * 1e6]
 
 
-def main() -> None:
-    """Print the figures."""
-    figures = {}
-    for backend in ("asyncio", "trio"):
-        off: list[float] = []
-        on: list[float] = []
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "trace.db"
-            for _ in range(ROUNDS):
-                off += anyio.run(time_tasks, None, backend=backend)
-                on += anyio.run(time_tasks, path, backend=backend)
-            each = anyio.run(time_events, path, backend=backend)
-        without, with_one = spread(off), spread(on)
-        figures[backend] = {
-            "off": without,
-            "on": with_one,
-            "ratio": round(with_one["median_ms"] / without["median_ms"], 3),
-            "event_us": round(each * 1e6, 2),
-        }
-    report(journal=figures, tasks=TASKS, rounds=ROUNDS)
+@asynccontextmanager
+async def tasks(with_one: bool) -> AsyncIterator[Rounds]:
+    """Through a runtime with a journal, or without."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Runtime(journal=Path(folder) / "trace.db" if with_one else None) as runtime:
+            await runtime.run(work, 0)
+            rounds = {"journal": each(lambda number: runtime.run(work, number), TASKS)}
+            if with_one:
+                rounds["journal-event"] = partial(time_events, Path(folder) / "events.db")
+            yield rounds
 
 
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    rows=(
+        Row(key="journal", what="a task that is written to a journal", unit="ms", against="no journal"),
+        Row(key="journal-event", what="one event, on the event loop", unit="us"),
+    ),
+    contenders=(
+        Here(name="capsule", is_ours=True, open=partial(tasks, with_one=True)),
+        Here(name="no journal", open=partial(tasks, with_one=False)),
+        Here(name="capsule on trio", is_ours=True, open=partial(tasks, with_one=True), loop="trio"),
+        Here(name="no journal, on trio", open=partial(tasks, with_one=False), loop="trio"),
+    ),
+    rounds=10,
+)

@@ -1,14 +1,17 @@
-"""A thousand actors in a ring pass a token around: time for each hop; each asked once from outside as the peer."""
+"""Actors in a ring pass a token around: time for each hop; each asked once from outside beside it."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 
-from benches._common import report, spread
+from benches._values import Bench, Rounds, Row, ours, size
 from capsule import ActorRef, Runtime, actor
 
-COUNT = 1000
-ROUNDS = 5
+COUNT = size(1000, quick=10)
 
 
 @actor(compute="LOW", ram="64MB")
@@ -53,52 +56,38 @@ class Ring:
         for node in self.nodes:
             await node.result()
 
-    async def go_round(self) -> float:
-        """Seconds for each hop."""
+    async def go_round(self) -> list[float]:
+        """Milliseconds for each hop."""
         self.round = anyio.Event()
         began = time.perf_counter()
         self.nodes[-1].tell.pass_on(COUNT)
         await self.round.wait()
-        return (time.perf_counter() - began) / COUNT
+        return [(time.perf_counter() - began) / COUNT * 1000]
 
-    async def ask_all(self) -> float:
-        """Seconds for each ask from outside, one actor after the other."""
+    async def ask_all(self) -> list[float]:
+        """Milliseconds for each ask from outside, one actor after the other."""
         began = time.perf_counter()
         for node in self.nodes:
             await node.look()
-        return (time.perf_counter() - began) / COUNT
+        return [(time.perf_counter() - began) / COUNT * 1000]
 
 
-async def measure() -> dict[str, object]:
-    """All of it, in one runtime."""
-    began = time.perf_counter()
+@asynccontextmanager
+async def capsule() -> AsyncIterator[Rounds]:
+    """One ring for all rounds."""
     async with Runtime(max_sandboxes=COUNT) as runtime:
         ring = Ring(runtime)
-        opened = time.perf_counter()
         await ring.make()
-        made = time.perf_counter()
-        first = await ring.go_round()
-        hops = [await ring.go_round() for _ in range(ROUNDS)]
-        asks = [await ring.ask_all() for _ in range(ROUNDS)]
+        await ring.go_round()
+        yield {"ring": ring.go_round, "ring-asked": ring.ask_all}
         statistics = [node.statistics() for node in ring.nodes]
         assert not any(each.failed or each.restarts for each in statistics), statistics
-        leaving = time.perf_counter()
-    left = time.perf_counter()
-    return {
-        "hop": spread(hops),
-        "first_round_ms_each": round(first * 1000, 3),
-        "ask_from_outside": spread(asks),
-        "ratio": round(spread(hops)["median_ms"] / spread(asks)["median_ms"], 2),
-        "make_s": round(made - opened, 2),
-        "open_s": round(opened - began, 2),
-        "leave_s": round(left - leaving, 2),
-    }
 
 
-def main() -> None:
-    """Print the figures."""
-    report(ring={backend: anyio.run(measure, backend=backend) for backend in ("asyncio", "trio")}, count=COUNT)
-
-
-if __name__ == "__main__":
-    main()
+BENCH = Bench(
+    rows=(
+        Row(key="ring", what=f"a token goes round {COUNT:,} actors, each hop", unit="ms"),
+        Row(key="ring-asked", what="the same actors asked from outside, each", unit="ms"),
+    ),
+    contenders=ours(capsule),
+)

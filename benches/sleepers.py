@@ -1,60 +1,95 @@
-"""A thousand sandboxes that sleep a second each: wall time, and private memory for each live one."""
+"""Sandboxes that sleep a second each, all at once: private memory of each live one, and wall time."""
 
-import time
-from pathlib import Path
+from __future__ import annotations
 
-import anyio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
-from benches._common import report
+from benches._rounds import private_bytes, settle, wall
+from benches._values import Bench, Do, Goal, Rounds, Row, capsule_run, ours, size
 from capsule import Runtime, task
 
-COUNT = 1000
+COUNT = size(1000, quick=20)
+LONG = "600"
+"""Seconds of a sleep that nobody waits for the end of."""
+
+CAPSULE_RUN = """
+import time
+from capsule import task
+@task(name="main", compute="LOW", ram="64MB", timeout="900s")
+def main(seconds):
+    time.sleep(float(seconds))
+"""
 
 
-@task(compute="LOW", ram="64MB", timeout="60s")
+@task(compute="LOW", ram="64MB", timeout="900s")
 def doze(seconds: float) -> None:
     import time
 
     time.sleep(seconds)
 
 
-def private_bytes() -> int:
-    """Private memory of this process, from the kernel's own sums."""
-    rows = Path("/proc/self/smaps_rollup").read_text("ascii").splitlines()
-    return sum(int(row.split()[1]) * 1024 for row in rows if row.startswith(("Private_Clean", "Private_Dirty")))
-
-
-async def wall() -> float:
-    """Seconds from the first start to the last outcome."""
-    async with Runtime(max_sandboxes=COUNT) as runtime:
-        await runtime.run(doze, 1)
-        began = time.perf_counter()
-        refs = [await runtime.spawn(doze, 1) for _ in range(COUNT)]
-        assert all([(await ref.outcome()).success for ref in refs])
-        return time.perf_counter() - began
-
-
-async def memory() -> float:
-    """Private bytes of each live sandbox. Looking stops the process for a while, so this is a run of its own."""
-    async with Runtime(max_sandboxes=COUNT) as runtime:
+async def memory(count: int) -> list[float]:
+    """Private megabytes of each."""
+    async with Runtime(max_sandboxes=count) as runtime:
         await runtime.run(doze, 0)
-        before = private_bytes()
-        refs = [await runtime.spawn(doze, 30) for _ in range(COUNT)]
-        await anyio.sleep(COUNT * 0.01)
+        before = private_bytes(os.getpid())
+        refs = [await runtime.spawn(doze, float(LONG)) for _ in range(count)]
+        await settle(os.getpid())
         assert not any(ref.is_done for ref in refs)
-        return (private_bytes() - before) / COUNT
+        after = private_bytes(os.getpid())
+        for ref in refs:
+            ref.kill()
+    return [(after - before) / count / 2**20]
 
 
-async def sleepers() -> dict[str, float]:
-    """Both."""
-    each = await memory()  # first: what the wall run freed would be used again and not be counted
-    return {"private_mb_each": round(each / 2**20, 3), "wall_s": round(await wall(), 2)}
+@asynccontextmanager
+async def capsule(prefix: str, count: int) -> AsyncIterator[Rounds]:
+    """Memory in a runtime of its own, and first: what was freed before would be used again and not be counted."""
+    async with Runtime(max_sandboxes=count) as runtime:
+
+        async def sleep() -> None:
+            refs = [await runtime.spawn(doze, 1) for _ in range(count)]
+            assert all([(await ref.outcome()).success for ref in refs])
+
+        await runtime.run(doze, 0)
+        yield {f"{prefix}-memory": partial(memory, count), f"{prefix}-wall": wall(sleep)}
 
 
-def main() -> None:
-    """Print the figures."""
-    report(sleepers=anyio.run(sleepers), count=COUNT)
+def bench(prefix: str, count: int, rounds: int) -> Bench:
+    """For so many sleepers."""
+    return Bench(
+        rows=(
+            Row(
+                key=f"{prefix}-memory",
+                what=f"private memory of each of {count:,} live sandboxes that sleep",
+                unit="MB",
+                against="capsule-run",
+                goal=Goal(bound=1.1, of="value"),
+                rounds=1,
+            ),
+            Row(
+                key=f"{prefix}-wall",
+                what=f"{count:,} sandboxes that sleep a second, from the first start to the last end",
+                unit="s",
+                against="capsule-run",
+                goal=Goal(bound=0.8),
+            ),
+        ),
+        contenders=(
+            *ours(partial(capsule, prefix, count)),
+            capsule_run(
+                {
+                    f"{prefix}-memory": Do(way="memory", count=count, args=(LONG,), first=("0",), unit=2**-20),
+                    f"{prefix}-wall": Do(way="wall", count=count, args=("1",), first=("0",)),
+                },
+                main=CAPSULE_RUN,
+            ),
+        ),
+        rounds=rounds,
+    )
 
 
-if __name__ == "__main__":
-    main()
+BENCH = bench("sleepers", COUNT, rounds=5)

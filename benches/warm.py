@@ -1,0 +1,71 @@
+"""Run a file that has not changed, as a whole process, and where each millisecond of it goes."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from benches._values import Bench, Goal, Here, Rounds, Row, size
+from benches.edit import SOURCE, command, timed
+
+COUNT = size(5, quick=2)
+
+STAGES = {
+    "Python alone": "pass",
+    "+ the command": "import capsule.cli.main",
+    "+ the engine": "import capsule.cli.main, anyio, asyncio, capsule._engine.engine",
+    "+ the guest": (
+        "import capsule.cli.main, anyio, capsule._engine.loaded as loaded, capsule.guest as guest; "
+        "loaded.LoadedGuest(anyio.run(guest.ensure_guest).file)"
+    ),
+}
+"""What a Python process does that gets as far as this."""
+
+
+@asynccontextmanager
+async def running(peer: str | None) -> AsyncIterator[Rounds]:
+    """`capsule run`, after a run that fills every cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "warm.py"
+        file.write_text(SOURCE.format(number=4711), "utf-8")
+        words, env = command(peer, "run", str(file))
+        timed(words, "4711", env)
+
+        async def run() -> list[float]:
+            return [timed(words, "4711", env) for _ in range(COUNT)]
+
+        yield {"warm": run}
+
+
+@asynccontextmanager
+async def stage(code: str) -> AsyncIterator[Rounds]:
+    """A process that ends there."""
+    words = [sys.executable, "-c", f"{code}\nprint('there')"]
+
+    async def run() -> list[float]:
+        return [timed(words, "there") for _ in range(COUNT)]
+
+    await run()
+    yield {"warm": run}
+
+
+BENCH = Bench(
+    rows=(
+        Row(
+            key="warm",
+            what="run a file that has not changed, whole process",
+            unit="ms",
+            against="capsule-run",
+            goal=Goal(bound=8),
+        ),
+    ),
+    contenders=(
+        Here(name="capsule", is_ours=True, open=partial(running, None)),
+        Here(name="capsule-run", needs="capsule-run", open=partial(running, "capsule-run")),
+        *(Here(name=name, open=partial(stage, code)) for name, code in STAGES.items()),
+    ),
+)
