@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,3 +210,34 @@ def test_a_file_that_is_no_guest(tmp_path: Path) -> None:
         measure_min_ram(compiled(doing(""), tmp_path))
     with pytest.raises(SetupError, match="does not start"):
         measure_min_ram(compiled(doing("(unreachable)"), tmp_path))
+
+
+def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
+    """A guest that fills much memory in one instruction of its own comes back when its slice is over."""
+    loaded = LoadedGuest(Path(guest.file))
+    state = state_of(ram=1 << 28, max_message=1000)
+    store = GuestStore(loaded, state)
+    instance = store.instantiate()
+    while not instance.poll():
+        continue
+    instance.close()
+    source = "def main(): return len(b'x' * 100_000_000)"
+    request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
+    slices, call = 0, store.call(json.dumps(request))
+    is_over = threading.Event()
+
+    def tick() -> None:
+        while not is_over.is_set():
+            loaded.tick()
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    while not call.poll():
+        slices += 1
+    is_over.set()
+    ticker.join()
+    assert call.take_reply(1000).startswith('{"ok":100000000')
+    call.close()
+    store.close()
+    loaded.close()
+    assert slices > 500  # 100 MB in pieces of 64 KB, and the least of them

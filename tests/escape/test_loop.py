@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+from contextlib import suppress
+
 import anyio
 import pytest
 
-from capsule import Policy, Runtime
+from capsule import Policy, Runtime, TaskFailed
 from capsule._guest.cache import CompiledGuest
 from escape.actor_programs import SAY
 from escape.hosts import watched
@@ -161,4 +164,57 @@ async def test_the_loop_goes_on(guest: CompiledGuest, write, holds: str) -> None
             await ref.wait_stopped()
             assert await runtime.run(trivial) == 42
             assert runtime.actors() == []
+    assert measures.gap < GAP
+
+
+ASKED = {
+    "computes without end": "while True: pass",
+    "fills its memory": "kept = b'x' * 60_000_000",
+    "moves its memory about": """
+        kept = bytearray(30_000_000)
+        for _ in range(30): kept[1:] = kept[:-1]
+""",
+    "compares its memory": """
+        one, other = b'x' * 30_000_000, b'x' * 29_999_999 + b'y'
+        for _ in range(30): one == other
+""",
+    "sorts": "sorted(range(3_000_000), key=lambda n: -n)",
+    "looks for a pattern": "re.match(r'(a+)+$', 'a' * 30 + 'b')",
+    "multiplies": "str(7 ** 200_000)",
+    "prints much at once": "calls.write(1, 'x' * 30_000_000)",
+    "asks the host with much text": """
+        try: calls.submit('tool', 'x' * 15_000_000)
+        finally: pass
+""",
+    "answers much text": "return 'x' * 15_000_000",
+    "asks for random bytes": "os.urandom(10_000_000)",
+    "looks at the clock": "while True: time.monotonic()",
+    "asks the host without end": "while True: calls.cancel(calls.submit('nothing', '1'))",
+    "waits for nothing without end": "while True: calls.next(0.0)",
+    "prints without end": "while True: calls.write(1, 'x')",
+}
+"""What a method does that is asked over and over, each time the only message: such a one begins on the event loop."""
+
+
+@pytest.mark.parametrize("body", ASKED.values(), ids=ASKED.keys())
+async def test_the_loop_goes_on_while_it_works_itself(guest: CompiledGuest, write, body: str) -> None:
+    """A message that begins on the event loop leaves it soon, whatever it does there."""
+    source = f"""
+import os, re, time
+import capsule_sdk._streams as streams
+calls = streams.calls
+@actor(ram="128MB", timeout="1s", max_restarts=100)
+class Hostile:
+    def short(self): return 1
+    def long(self):
+{textwrap.indent(textwrap.dedent(body).strip(), " " * 8)}
+"""
+    file = write("a.py", SAY + source)
+    async with Runtime(policy=Policy(compute="HIGH")) as runtime, watched() as measures:
+        ref = await runtime.spawn(f"{file}:Hostile")
+        for _ in range(4):
+            for _ in range(3):
+                assert await ref.short() == 1  # or it would not begin there
+            with suppress(TaskFailed):
+                await ref.long()
     assert measures.gap < GAP

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from wasmtime import wat2wasm
 
 from capsule._guest.cache import CompiledGuest
-from capsule._guest.merging import HOT, Unmergeable, binary, component, merge, module, walk
+from capsule._guest.merging import HOT, Unmergeable, binary, bulk, component, merge, module, take_data_out, walk
 from guest.linked import LINKED, PARAMETERS, Linked, compiled, engine
 
 PLAIN = bytes(wat2wasm(LINKED))
@@ -285,13 +288,14 @@ plain_instructions = some.one_of(
     ),
     some.binary(min_size=4, max_size=4).map(lambda raw: b"\x43" + raw),
     some.binary(min_size=8, max_size=8).map(lambda raw: b"\x44" + raw),
-    some.sampled_from([b"\xfc\x0a\x00\x00", b"\xfc\x0b\x00", b"\xfc\x07", b"\x3f\x00", b"\xd0\x70", b"\x1c\x01\x7f"]),
+    some.sampled_from([b"\xfc\x07", b"\x3f\x00", b"\xd0\x70", b"\x1c\x01\x7f"]),
     some.lists(leb, min_size=1, max_size=300).map(lambda all_: b"\x0e" + binary.u32(len(all_) - 1) + b"".join(all_)),
 )
 indexed_instructions = some.one_of(
     some.builds(bytes.__add__, some.sampled_from([b"\x10", b"\x12", b"\x23", b"\x24", b"\xd2"]), leb),
     some.builds(lambda first, second: b"\x11" + first + second, leb, leb),
     some.integers(0, 2**20).map(lambda number: b"\x02" + binary.s64(number)),
+    some.sampled_from(bulk.INSTRUCTIONS),
 )
 
 
@@ -307,3 +311,111 @@ def test_code_splits_where_its_instructions_do(code: list[tuple[bytes, int]]) ->
     pairs = walk.split(body)
     assert b"".join(plain + indexed for plain, indexed in pairs) == body
     assert [indexed for _, indexed in pairs if indexed] == [found for found, is_indexed in code if is_indexed]
+
+
+# Large copies, piece by piece.
+
+PAGES = 8
+SIZE = PAGES << 16
+
+
+@functools.cache
+def pieces() -> bytes:
+    """A module with nothing but the two functions, and its memory."""
+    parts = [
+        (1, [bulk.TYPE]),
+        (3, [b"\0", b"\0"]),
+        (5, [b"\0" + binary.u32(PAGES)]),
+        (
+            7,
+            [binary.name(name) + bytes([kind, index]) for name, kind, index in (("c", 0, 0), ("f", 0, 1), ("m", 2, 0))],
+        ),
+        (10, list(bulk.BODIES)),
+    ]
+    return module.PREAMBLE + b"".join(binary.section(number, binary.vec(items)) for number, items in parts)
+
+
+def in_pieces() -> tuple[wasmtime.Store, wasmtime.Memory, list[wasmtime.Func]]:
+    store = wasmtime.Store(engine())
+    exports = wasmtime.Instance(store, wasmtime.Module(engine(), pieces()), []).exports(store)
+    return store, exports["m"], [exports["c"], exports["f"]]
+
+
+places = some.integers(0, SIZE) | some.sampled_from(
+    [number * bulk.PIECE + by for number in range(8) for by in (-1, 0, 1)]
+)
+
+
+@given(places, places, some.integers(0, SIZE) | places)
+@settings(deadline=None, max_examples=200)
+def test_a_copy_in_pieces(to: int, source: int, count: int) -> None:
+    """The same as one memory.copy, also where the two overlap, in either direction."""
+    to, source = max(to, 0), max(source, 0)
+    count = max(0, min(count, SIZE - to, SIZE - source))
+    store, memory, (copy, _) = in_pieces()
+    content = random.Random(0).randbytes(SIZE)
+    memory.write(store, content, 0)
+    copy(store, to, source, count)
+    expected = bytearray(content)
+    expected[to : to + count] = content[source : source + count]
+    assert memory.read(store, 0, SIZE) == expected
+
+
+@given(places, some.integers(0, 255), some.integers(0, SIZE) | places)
+@settings(deadline=None, max_examples=100)
+def test_a_fill_in_pieces(to: int, value: int, count: int) -> None:
+    """The same as one memory.fill."""
+    to = max(to, 0)
+    count = max(0, min(count, SIZE - to))
+    store, memory, (_, fill) = in_pieces()
+    memory.write(store, bytes(SIZE), 0)
+    fill(store, to, value, count)
+    expected = bytearray(SIZE)
+    expected[to : to + count] = bytes([value]) * count
+    assert memory.read(store, 0, SIZE) == expected
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_beyond_the_memory(number: int) -> None:
+    """It traps, as the instruction does."""
+    store, _, functions = in_pieces()
+    with pytest.raises(wasmtime.Trap, match="out of bounds"):
+        functions[number](store, SIZE - 10, 0, 3 * bulk.PIECE)
+
+
+# Without its data.
+
+
+def test_the_data_of_a_component() -> None:
+    """What is taken out are the first bytes of its memory, and with them it answers as before."""
+    text = """(component (core module $m (memory (export "memory") 2)
+        (data (i32.const 3) "abc") (data (i32.const 70000) "z") (data (i32.const 4) "X")
+        (func (export "f") (result i32) (i32.load8_u (i32.const 4)))) (core instance $i (instantiate $m))
+        (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
+    bare, image = take_data_out(bytes(wat2wasm(text)))
+    assert image == b"\0\0\0aXc" + bytes(70000 - 6) + b"z"
+    assert [part.data for part in merged_memories(bare)] == [[]]
+    with pytest.raises(Unmergeable, match="0 core modules with data"):
+        take_data_out(bare)
+
+
+def merged_memories(data: bytes) -> list[module.Module]:
+    return [
+        module.read_memories(part.content)
+        for part in component.read_component(data)
+        if isinstance(part, component.CoreModule)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ('(memory 1) (data (i32.const 65535) "ab")', "behind the end"),
+        ('(memory 1) (global $g i32 (i32.const 1)) (data (global.get $g) "ab")', "not a constant"),
+        ('(memory 1) (memory 1) (data (i32.const 0) "ab")', "2 memories"),
+    ],
+)
+def test_data_that_is_not_taken_out(fields: str, said: str) -> None:
+    """Each is named."""
+    with pytest.raises(Unmergeable, match=said):
+        take_data_out(alone(fields))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import bulk
 from .binary import Unmergeable, name, s64, section, sized, u32, vec
 from .linking import Item, Program
 from .module import FUNCTION, GLOBAL, MEMORY, PREAMBLE, TABLE, Module
@@ -53,6 +54,9 @@ class _Emission:
     def module(self, hot: Sequence[str]) -> bytes:
         bodies = self._bodies()  # first: the code decides which types there are
         functions = [u32(self.type_index(self.program.type_of(item))) for item in self.functions]
+        if self.memories:
+            bodies += bulk.BODIES
+            functions += [u32(self.type_index(bulk.TYPE))] * len(bulk.BODIES)
         imports = [self._import(item) for item in self.outside]
         parts = [
             (1, list(self.types)),
@@ -67,6 +71,10 @@ class _Emission:
             (11, self._data()),
         ]
         return PREAMBLE + b"".join(section(number, vec(items)) for number, items in parts if items) + self._names()
+
+    def bulk_function(self, instruction: bytes) -> int:
+        """The function that stands for an instruction of `bulk`, behind those of the program."""
+        return len(self.outside) + len(self.functions) + bulk.INSTRUCTIONS.index(instruction)
 
     def _module(self, item: Item) -> Module:
         return self.program.instances[item.instance].module
@@ -143,6 +151,8 @@ class _Translation(dict[bytes, bytes]):
         return done
 
     def _translate(self, instruction: bytes) -> bytes:
+        if instruction in bulk.INSTRUCTIONS:
+            return b"\x10" + u32(self._emission.bulk_function(instruction))
         operation, numbers = instruction[0], immediates(instruction)
         if operation == 0x23:
             item = self._emission.program.find(self._instance, GLOBAL, *numbers)

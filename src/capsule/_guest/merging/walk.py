@@ -27,17 +27,20 @@ _PLAIN = (
     rb"\x43(?s:.{4})|\x44(?s:.{8})",  # f32.const, f64.const
     rb"\x1c\x01[\x6f\x70\x7b-\x7f]",  # select with a type
     rb"\xd0[\x6f\x70]",  # ref.null
-    rb"\xfc(?:[\x00-\x07]|\x0a\x00\x00|\x0b\x00)",  # trunc_sat, memory.copy, memory.fill
+    rb"\xfc[\x00-\x07]",  # trunc_sat
 )
 _INDEXED = (
     rb"[\x10\x12\x23\x24\xd2]" + NUMBER,  # call, return_call, global.get, global.set, ref.func
     rb"[\x11\x13]" + NUMBER + NUMBER,  # call_indirect, return_call_indirect
     rb"[\x02-\x04](?:[\x00-\x3f]|[\x80-\xff]++[\x00-\x3f])",  # block, loop, if, whose type is a function's
+    rb"\xfc(?:\x0a\x00\x00|\x0b\x00)",  # memory.copy, memory.fill, which become calls (see `bulk`)
 )
 _RUN = rb"(?:" + rb"|".join(_PLAIN) + rb")*+"
 _ALL = re.compile(rb"(?:" + rb"|".join(_PLAIN + _INDEXED) + rb")*+")
 _PAIR = re.compile(rb"(" + _RUN + rb")((?:" + rb"|".join(_INDEXED) + rb")?)")
 _BR_TABLE = 0x0E
+BULK = 0xFC
+"""The first byte of memory.copy and memory.fill, which have no index."""
 
 SPACES: dict[int, tuple[Space, ...]] = {
     0x02: ("type",),
