@@ -1,4 +1,4 @@
-"""The curves behind the defaults: how many sandboxes may live at once, and how many threads run them."""
+"""The curves behind the defaults: how many sandboxes may live, how many threads run them, how many memories wait."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from benches.fresh import answer
 from benches.model import curve, rate
 from benches.sleepers import doze
 from capsule import Policy, Runtime, task
+from capsule._engine import slots
 from capsule._engine.engine import WasmEngine
 from capsule.guest import ensure_guest
 
 MOST = tuple(size(number, quick=number // 50 + 1) for number in (50, 200, 500, 1000, 2000))
 SLEEPERS = size(2000, quick=20)
 CARRIERS = (1, 2, 3, 4)
+HOT = (0, 4, 16, 64)
 TASKS = size(200, quick=8)
 ASKS = size(1000, quick=20)
 GUESTS = 4
 
+NAP = "naps of 20 ms a second, 48 at once"
 SLEEP, LAG = "2,000 sleeps of half a second", "the loop's worst delay meanwhile"
 FRESH, ASK, CPU = (
     "fresh sandboxes a second, 16 at once",
@@ -79,6 +82,14 @@ async def carried(carriers: int) -> dict[str, list[float]]:
     return {f"{FRESH}-{carriers}": fresh, f"{ASK}-{carriers}": asks, f"{CPU}-{carriers}": computing}
 
 
+async def hot(memories: int) -> dict[str, list[float]]:
+    """Tasks that overlap and end in bursts, with so many memories kept for the next ones."""
+    slots.MOST_HOT = memories
+    async with Runtime() as runtime:
+        await runtime.run(doze, 0)
+        return {f"{NAP}-{memories}": await rate(lambda _: runtime.run(doze, 0.02), 48, size(600, quick=8))}
+
+
 @asynccontextmanager
 async def capsule() -> AsyncIterator[Rounds]:
     """A runtime for each point."""
@@ -95,6 +106,11 @@ async def capsule() -> AsyncIterator[Rounds]:
                 (f"{FRESH}-{count}", f"{ASK}-{count}", f"{CPU}-{count}"), partial(carried, count)
             ).items()
         },
+        **{
+            key: round_
+            for memories in HOT
+            for key, round_ in from_one((f"{NAP}-{memories}",), partial(hot, memories)).items()
+        },
     }
 
 
@@ -105,6 +121,7 @@ BENCH = Bench(
         *curve(FRESH, "a second", "carriers", CARRIERS),
         *curve(ASK, "a second", "carriers", CARRIERS),
         *curve(CPU, "a second", "carriers", CARRIERS),
+        *curve(NAP, "a second", "memories kept hot", HOT),
     ),
     contenders=ours(capsule),
     rounds=3,
