@@ -45,6 +45,12 @@ main.main()
 )
 """Presses Ctrl-C when the module is looked for, or the event of Python's happens, that stands in its first argument."""
 
+ENDLESS = """
+from capsule import task
+@task(timeout="1h", compute=1_000_000_000_000_000)
+def main():
+    print("up", flush=True)
+"""
 HELLO = "def main(): return 'hello'\n"
 LINE = "error: interrupted\n"
 
@@ -118,8 +124,7 @@ def test_at_any_moment(write, delay: int) -> None:
 @pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
 def test_while_the_guest_runs(write, body: str) -> None:
     """A busy or sleeping guest is ended at once."""
-    file = write("endless.py", f"def main():\n    print('up', flush=True)\n    {body}\n")
-    process = started(GO, "run", file, "--timeout", "60s", "--compute", "HIGH")
+    process = started(GO, "run", write("endless.py", f"{ENDLESS}    {body}\n"))
     assert [process.stdout.readline() for _ in range(2)] == ["go\n", "up\n"]
     began = time.monotonic()
     assert pressed(process) == (130, "", LINE)
@@ -163,8 +168,7 @@ def test_while_arguments_are_awaited(write) -> None:
 
 def test_twice(write) -> None:
     """A second press does not wait for what the first one began, and is as quiet."""
-    file = write("endless.py", "def main():\n    print('up', flush=True)\n    while True: pass\n")
-    process = started(GO, "run", file, "--compute", "HIGH")
+    process = started(GO, "run", write("endless.py", f"{ENDLESS}    while True: pass\n"))
     assert [process.stdout.readline() for _ in range(2)] == ["go\n", "up\n"]
     process.send_signal(signal.SIGINT)
     status, _, errors = pressed(process)
