@@ -178,6 +178,7 @@ def _show(call: Call, screen: Screen, outcome: Outcome) -> None:
         _show_result(screen, outcome.result)
     else:
         _show_failure(screen, outcome)
+    screen.settle()
 
 
 def _show_result(screen: Screen, result: Any) -> None:
@@ -188,10 +189,13 @@ def _show_result(screen: Screen, result: Any) -> None:
 
 
 def _show_failure(screen: Screen, outcome: Outcome) -> None:
+    from .terminal import one_line, unlike_ours
+
     failure = outcome.error
     assert failure is not None
+    task = f"task {outcome.execution.task_name}"
     if failure.traceback:
-        screen.note(failure.traceback.rstrip("\n"))
-        screen.error(f"task {outcome.execution.task_name} failed with {failure.exception} ({failure.error_type})")
+        screen.note(unlike_ours(failure.traceback.rstrip("\n")))
+        screen.error(one_line(f"{task} failed with {failure.exception} ({failure.error_type})"))
     else:
-        screen.error(f"task {outcome.execution.task_name}: {failure.message} ({failure.error_type})")
+        screen.error(one_line(f"{task}: {failure.message} ({failure.error_type})"))
