@@ -17,9 +17,11 @@ Names are loaded when they are first used: `import capsule` loads no engine.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # without typing, which takes longer to load than all of this
+    from typing import Any
+
     from ._actor.bonds import Monitor as Monitor
     from ._actor.events import EventStream as EventStream
     from ._actor.ref import ActorRef as ActorRef

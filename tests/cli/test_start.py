@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import capsule
 from capsule._guest.cache import CompiledGuest
 from capsule.cli.commands import app, app_for
 
+SRC = str(Path(capsule.__file__).parents[1])
 HELLO = "def main(*words):\n    return 'Hello from Capsule!'\n"
 COMMANDS = ["run", "inspect", "ps", "log", "trace", "setup", "cache"]
 
@@ -62,6 +65,27 @@ def test_other_commands_load_no_engine(write, guest: CompiledGuest, args: tuple[
     """What runs nothing loads no wasmtime, and without numbers among its options nothing that checks them."""
     assert loaded_by("run", write("hello.py", HELLO)) & NEVER == set()
     assert loaded_by(*args) & {"pydantic", "wasmtime", "capsule._engine.engine", "httpx2"} == set()
+
+
+def test_ctrl_c_is_told_first() -> None:
+    """Nothing that takes long to load is loaded before Ctrl-C is the command's."""
+    code = "import sys; before = {*sys.modules}; import capsule.cli.main; print(*{*sys.modules} - before)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {SRC!r}); {code}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    loaded = {name for name in done.stdout.split() if not name.startswith("capsule")}
+    assert loaded <= {
+        "__future__",
+        "gc",
+        "importlib",
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "warnings",
+    }
 
 
 @pytest.mark.parametrize("limit", ["0", "many", "1.5"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import anyio
-
 from capsule import CapsuleError
 from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
-from .run import FAILED, INTERRUPTED, SUCCESS
+from .interrupts import CTRL_C, INTERRUPTED
+from .run import FAILED, SUCCESS
 from .screen import Phases, Screen
 
 
@@ -18,7 +17,7 @@ def setup() -> int:
     screen = Screen()
     try:
         with Phases(screen) as phases:
-            anyio.run(ensure_guest, phases)
+            CTRL_C.run(ensure_guest, phases)
     except CapsuleError as error:
         screen.error(str(error))
         return FAILED

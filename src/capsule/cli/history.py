@@ -29,8 +29,9 @@ from capsule.journal import JournalReader, Node, Run, tree_of
 
 from .grants import journal_file
 from .run import SUCCESS, WRONG_CALL
-from .screen import Screen, visible
+from .screen import Screen
 from .story import describe_cost
+from .terminal import one_line
 
 _WIDE = 10_000
 """Columns where nobody looks."""
@@ -61,9 +62,9 @@ def log(prefix: str) -> int:
         for entry in reader.entries(run):
             last = entry.at
             for line in _lines(entry.event):
-                screen.result(f"{entry.at - run.began:9.3f}  {_plain(line)}")
+                screen.result(f"{entry.at - run.began:9.3f}  {one_line(line)}")
         now = time.time() if run.state == "running" else last
-        screen.result(f"{(run.ended or now) - run.began:9.3f}  {_plain(_title(run))}")
+        screen.result(f"{(run.ended or now) - run.began:9.3f}  {one_line(_title(run))}")
 
     return _read(show)
 
@@ -98,11 +99,6 @@ def _read(show: Callable[[Screen, JournalReader], None], *, as_json: bool = Fals
     return SUCCESS
 
 
-def _plain(text: str) -> str:
-    """On one line, without anything that a terminal would obey."""
-    return visible(text).replace("\n", "\\n")
-
-
 # Runs.
 
 
@@ -113,13 +109,13 @@ def _show_runs(screen: Screen, runs: list[Run]) -> None:
     table = Table("run", "began", "took", "state", "tasks", "failed", "what", box=None, pad_edge=False)
     for run in runs:
         table.add_row(
-            Text(_plain(run.key)),
+            Text(one_line(run.key)),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began)),
             _took(run.began, run.ended),
-            Text(_plain(run.state), _STYLES.get(run.state, "")),
+            Text(one_line(run.state), _STYLES.get(run.state, "")),
             str(run.tasks),
             Text(str(run.failed), "red" if run.failed else ""),
-            Text(_plain(run.title)),
+            Text(one_line(run.title)),
         )
     _show(screen, table)
 
@@ -207,12 +203,12 @@ def _show_tree(screen: Screen, run: Run, nodes: list[Node]) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text(_plain(_title(run)), "bold"))
+    tree = Tree(Text(one_line(_title(run)), "bold"))
     waiting: list[tuple[Tree, Node]] = [(tree, node) for node in reversed(nodes)]
     while waiting:  # not by recursion: how deep it goes is not ours to say
         above, node = waiting.pop()
         shown = _without_frame(node)
-        branch = above.add(Text(_plain(_told(shown)), _style(shown)))
+        branch = above.add(Text(one_line(_told(shown)), _style(shown)))
         waiting.extend((branch, child) for child in reversed(shown.children))
     _show(screen, tree)
 

@@ -14,7 +14,8 @@ from capsule.project import FILE_NAME, RIGHTS, Project
 
 from .grants import Grants, Scope, scope_of
 from .run import SUCCESS, WRONG_CALL
-from .screen import Screen, visible
+from .screen import Screen
+from .terminal import one_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,13 +62,12 @@ def _show(screen: Screen, scope: Scope, found: list[Declared]) -> None:
 
     table = Table("name", "line", "limits", "rights", box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for each in found:
-        name = f"{each.name}{each.signature}\n{each.kind}"
+        name = f"{one_line(each.name + each.signature)}\n{each.kind}"
         rights = Text("\n").join(_styled(*words) for words in _rights(each)) or Text("none")
-        table.add_row(
-            Text(visible(name)), str(each.line), Text(visible("\n".join(_limits(each, scope.policy)))), rights
-        )
+        limits = "\n".join(map(one_line, _limits(each, scope.policy)))
+        table.add_row(Text(name), str(each.line), Text(limits), rights)
     if scope.project is not None:
-        screen.result(visible(_title(scope.project)))
+        screen.result(one_line(_title(scope.project)))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
     else:
@@ -87,7 +87,7 @@ def _title(project: Project) -> str:
 def _styled(text: str, style: str = "") -> Text:
     from rich.text import Text
 
-    return Text(visible(text), style)
+    return Text(one_line(text), style)
 
 
 def _limits(each: Declared, defaults: Policy) -> Iterator[str]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 
 from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, RightsRefused, Runtime, UsageError
 from capsule.abc import Journal
 
-from .grants import Grants, journal_file, scope_of, what_would_allow
+from .grants import Grants, Scope, journal_file, scope_of, what_would_allow
+from .interrupts import CTRL_C, INTERRUPTED
 from .screen import Phases, Screen
-from .story import Story
 
-SUCCESS, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILED, WRONG_CALL = 0, 1, 2
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,8 @@ def run(call: Call) -> int:
     """Run the file; answers the exit status. Ctrl-C ends the guest at once."""
     screen = Screen(as_json=call.as_json)
     try:
-        outcome = anyio.run(_outcome, call, screen)
+        given = arguments(call)  # may wait for standard input, so not on the event loop
+        outcome = CTRL_C.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
     except RightsRefused as error:
         message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
         return _refuse(call, screen, message, "denied", WRONG_CALL)
@@ -59,17 +60,7 @@ def run(call: Call) -> int:
     return SUCCESS if outcome.success else FAILED
 
 
-async def _outcome(call: Call, screen: Screen) -> Outcome:
-    args, kwargs = arguments(call)
-    scope = scope_of(call.target, call.grants)
-    story = Story(screen) if call.verbose else None
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, Printed):
-            screen.printed(event.stream, event.text)
-        elif story is not None:
-            story.tell(event)
-
+async def _outcome(call: Call, screen: Screen, scope: Scope, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
     async with AsyncExitStack() as stack:
         with Phases(screen) as phases:
             runtime = Runtime(
@@ -78,7 +69,7 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
                 ceiling=scope.ceiling,
                 env=call.grants.values,
                 env_file=call.grants.env_file,
-                on_event=on_event,
+                on_event=_listener(call, screen),
                 progress=phases,
                 journal=_journal(scope.target) if call.has_journal else None,
             )
@@ -87,6 +78,22 @@ async def _outcome(call: Call, screen: Screen) -> Outcome:
             _collect_from_now_on()
             ref = await runtime.spawn(scope.target, *args, **kwargs)
         return await ref.outcome()
+
+
+def _listener(call: Call, screen: Screen) -> Callable[[Event], None]:
+    tell: Callable[[Event], None] | None = None
+    if call.verbose:
+        from .story import Story
+
+        tell = Story(screen).tell
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Printed):
+            screen.printed(event.stream, event.text)
+        elif tell is not None:
+            tell(event)
+
+    return on_event
 
 
 def _collect_from_now_on() -> None:
@@ -171,6 +178,7 @@ def _show(call: Call, screen: Screen, outcome: Outcome) -> None:
         _show_result(screen, outcome.result)
     else:
         _show_failure(screen, outcome)
+    screen.settle()
 
 
 def _show_result(screen: Screen, result: Any) -> None:
@@ -181,10 +189,13 @@ def _show_result(screen: Screen, result: Any) -> None:
 
 
 def _show_failure(screen: Screen, outcome: Outcome) -> None:
+    from .terminal import one_line, unlike_ours
+
     failure = outcome.error
     assert failure is not None
+    task = f"task {outcome.execution.task_name}"
     if failure.traceback:
-        screen.note(failure.traceback.rstrip("\n"))
-        screen.error(f"task {outcome.execution.task_name} failed with {failure.exception} ({failure.error_type})")
+        screen.note(unlike_ours(failure.traceback.rstrip("\n")))
+        screen.error(one_line(f"{task} failed with {failure.exception} ({failure.error_type})"))
     else:
-        screen.error(f"task {outcome.execution.task_name}: {failure.message} ({failure.error_type})")
+        screen.error(one_line(f"{task}: {failure.message} ({failure.error_type})"))

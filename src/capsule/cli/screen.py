@@ -1,6 +1,7 @@
-"""What goes to the terminal: the task's own output untouched, and our own words on stderr.
+"""What goes to the two streams: the task's own output, and our own words on stderr.
 
-Colours and a moving progress line only where stderr is a terminal; plain lines everywhere else.
+The task's text goes to a pipe or a file untouched, and to a terminal as a `Guard` lets it pass. Colours of ours and a
+moving progress line only where stderr is a terminal; plain lines everywhere else.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ if TYPE_CHECKING:  # loaded when the first word is said: a run that goes well sa
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from .terminal import Guard
+
 
 class Screen:
     """Both streams of this process. `as_json` keeps stdout for the envelope alone."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self._guards: dict[IO[str], Guard] = {}
+        self._open: IO[str] | None = None
+        """The terminal in which a guest has begun a line and not ended it."""
 
     @cached_property
     def console(self) -> Console:
@@ -32,14 +38,24 @@ class Screen:
 
     def result(self, text: str) -> None:
         """The one thing that is asked for, on stdout."""
-        _write(sys.stdout, text + "\n")
+        self.settle()
+        self._send(sys.stdout, text + "\n")
+        self.settle()
 
     def printed(self, stream: str, text: str) -> None:
         """What a task printed, as it comes."""
-        _write(sys.stdout if stream == "stdout" and not self.as_json else sys.stderr, text)
+        self._send(sys.stdout if stream == "stdout" and not self.as_json else sys.stderr, text)
+
+    def settle(self) -> None:
+        """On a terminal: end the colours and the line that a guest has begun, before somebody else speaks."""
+        for stream, guard in self._guards.items():
+            self._sent(stream, guard.rest())
+        if self._open is not None:
+            _write(self._open, "\n")
+            self._open = None
 
     def error(self, message: str) -> None:
-        """What went wrong, in one line or a few."""
+        """What went wrong, in one line or a few. What a stranger said in it is on one line already."""
         self.note(f"error: {message}", "bold red", head=len("error:"))
 
     def note(self, text: str, style: str = "", head: int | None = None) -> None:
@@ -49,20 +65,28 @@ class Screen:
         """
         from rich.text import Text
 
+        from .terminal import visible
+
+        self.settle()
         line = Text(visible(text))
         line.stylize(style, 0, head if head is not None else len(text))
         self.console.print(line)
 
+    def _send(self, stream: IO[str], text: str) -> None:
+        if not stream.isatty():
+            _write(stream, text)
+            return
+        from .terminal import Guard
 
-def visible(text: str) -> str:
-    """`text` with its control characters written out, but for newlines and tabs."""
-    return "".join(map(_visible, text))
+        self._sent(stream, self._guards.setdefault(stream, Guard()).passed(text))
 
+    def _sent(self, stream: IO[str], text: str) -> None:
+        """Send what was let pass. Both streams are one terminal, mostly: one goes on with the line of the other."""
+        from .terminal import is_in_line
 
-def _visible(character: str) -> str:
-    if character.isprintable() or character in "\n\t":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+        if text:
+            _write(stream, text)
+            self._open = stream if is_in_line(text, was_in_line=self._open is not None) else None
 
 
 def _write(stream: IO[str], text: str) -> None:

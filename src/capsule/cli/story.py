@@ -5,6 +5,7 @@ from __future__ import annotations
 from capsule import Ended, Event, Execution, Restarted, Retried, Started, Stopped
 
 from .screen import Screen
+from .terminal import one_line
 
 _MILLION = 1_000_000
 
@@ -28,9 +29,9 @@ class Story:
         elif isinstance(event, Ended):
             self._end(event)
         elif isinstance(event, Restarted):
-            self._screen.note(f"~ {event.task_name} begins anew ({event.error.error_type})", "yellow")
+            self._tell(f"~ {event.task_name} begins anew ({event.error.error_type})", "yellow")
         elif isinstance(event, Stopped) and event.failed:
-            self._screen.note(f"< {event.task_name} ended: {event.reason}", "red")
+            self._tell(f"< {event.task_name} ended: {event.reason}", "red")
 
     def _end(self, event: Ended) -> None:
         outcome = event.outcome
@@ -43,7 +44,10 @@ class Story:
         self._depth.pop(event.number, None)
 
     def _line(self, number: int, text: str, style: str) -> None:
-        self._screen.note("  " * self._depth.get(number, 0) + text, style)
+        self._tell("  " * self._depth.get(number, 0) + text, style)
+
+    def _tell(self, text: str, style: str) -> None:
+        self._screen.note(one_line(text), style)
 
 
 def describe_cost(cost: Execution) -> str:
