@@ -51,6 +51,17 @@ def test_a_measure_counts_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(counted._most - before - 10) <= 3
 
 
+def test_when_many_have_gone() -> None:
+    """Once, when nine in ten of many stores are gone, and again when many were there anew; never for a few."""
+    counted = Mappings()
+    heard = []
+    for live in (module._MANY - 1, module._MANY, 2 * module._MANY):
+        for _ in range(live):
+            counted.enter()
+        heard.append([left for left in range(live - 1, -1, -1) if counted.leave()])
+    assert heard == [[], [module._MANY // 10], [2 * module._MANY // 10]]
+
+
 def test_a_system_without_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit that could be read is no limit."""
     monkeypatch.setattr(module, "Path", lambda _: Path("/nowhere"))

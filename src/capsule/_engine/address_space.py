@@ -41,6 +41,7 @@ _mmap = _function(
 _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _mprotect = _function("mprotect", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _madvise = _function("madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_trim = _function("malloc_trim", ctypes.c_int, ctypes.c_size_t)
 _write = _function(
     "process_vm_writev",
     *(ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong),
@@ -95,6 +96,12 @@ def forget(address: int, size: int) -> None:
 def unmap(address: int, size: int) -> None:
     """Give address space back."""
     _checked(_munmap(address, size))
+
+
+def trim() -> None:
+    """Give back to the system what the C library keeps of what was freed, where it can be asked to (glibc)."""
+    if _trim is not None:
+        _trim(0)
 
 
 def fill_with_zeros(address: int, size: int) -> None:

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 _EACH = 5  # three of a linear memory: the snapshot, zeros behind it, what cannot be touched; two of a stack
+_MANY = 500  # stores after which it is worth a look at what the C library still holds
 _KEPT_FREE = 10  # one part in ten of the limit stays for the application, its threads and its own memory
 
 
@@ -23,7 +24,7 @@ class Mappings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stores = 0
+        self._stores = self._peak = 0
         self._allowed = 0
         self._most: int | None = None
 
@@ -48,11 +49,16 @@ class Mappings:
                     "memory mappings that Linux allows a process; raise vm.max_map_count or lower max_sandboxes"
                 )
             self._stores += 1
+            self._peak = max(self._peak, self._stores)
 
-    def leave(self) -> None:
-        """A store is gone."""
+    def leave(self) -> bool:
+        """A store is gone; whether many were there, and nine in ten of them have gone."""
         with self._lock:
             self._stores -= 1
+            have_gone = self._peak >= _MANY and self._stores <= self._peak // 10
+            if have_gone:
+                self._peak = self._stores
+            return have_gone
 
 
 mappings = Mappings()
