@@ -286,10 +286,11 @@ class WasmSandbox(abc.Sandbox):
         runs_here = self._may_run_here(request, is_last=is_last)
         if runs_here:
             await self._wait_for_turn()
+        self._job = job  # first: what its first slice asks of the host may be answered before that is over
         if self._is_closing or not self._submit(job, here=runs_here):
+            self._job = None
             await anyio.lowlevel.checkpoint()
             return Ending(error_type="cancelled", message="the sandbox is closed")
-        self._job = job
         try:
             if not endings:
                 await done.wait()
