@@ -213,3 +213,18 @@ async def test_the_fuel_is_counted(sandbox: WasmSandbox) -> None:
     there = (await sandbox.call(request("main"), timeout=30)).fuel_consumed
     assert abs(here - there) < here // 100
     assert 0 < here < store.FUEL_HERE
+
+
+@pytest.mark.parametrize("is_tick", [False, True], ids=["ended by fuel", "ended by an epoch"])
+async def test_no_fuel_is_lost_on_the_way_to_a_carrier(
+    engine: WasmEngine, sandbox: WasmSandbox, monkeypatch: pytest.MonkeyPatch, is_tick: bool
+) -> None:
+    """However its first slice ended, a long message burns what it burns on carriers alone."""
+    sandbox._is_short = False
+    alone = await sandbox.call(request("work", 2_000_000), timeout=60)
+    assert value_of(await sandbox.call(request("main"), timeout=30)) == 1
+    if is_tick:
+        monkeypatch.setattr(store, "FUEL_HERE", 10**9)  # then it is an epoch that ends it
+    split = await sandbox.call(request("work", 2_000_000), timeout=60)
+    assert value_of(split) == 2_000_000
+    assert abs(split.fuel_consumed - alone.fuel_consumed) < alone.fuel_consumed // 100

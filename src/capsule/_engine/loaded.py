@@ -65,6 +65,8 @@ class LoadedGuest:
             stack.callback(self.linker.close)
             self.handler = self._find_handler()
             self._stack = stack.pop_all()
+        self.epochs = 0
+        """How many have begun; counted before they do."""
 
     def _find_handler(self) -> Any:
         parent = _export(self.component, None, HANDLER)
@@ -72,6 +74,7 @@ class LoadedGuest:
 
     def tick(self) -> None:
         """Begin a new epoch: running guests come back to their carriers."""
+        self.epochs += 1
         c.engine_increment_epoch(self.engine.pointer)
 
     def close(self) -> None:

@@ -100,9 +100,10 @@ class _CallJob(Job):
                     return core.ending(error_type="denied", message=excess)
                 if is_over:
                     return core.ended(fiber)
-                yield self._pending()
                 if self.begins_here and core.store is not None:
-                    core.store.yield_after(FUEL_SLICE)
+                    self.begins_here = False
+                    core.store.leave_here()
+                yield self._pending()
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()

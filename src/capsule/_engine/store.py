@@ -58,7 +58,7 @@ class GuestStore:
         c.store_limiter(self._store.pointer, state.limits.ram, MOST_TABLE_ELEMENTS, -1, -1, -1)
         # The header declares an error for this one, but the function returns nothing: what comes back is noise.
         c.context_yield_at_epoch(self._context, 1)
-        self._interval = 0
+        self._interval = self._epochs = 0
         self.yield_after(FUEL_SLICE)
         # Nothing but folders in it: no arguments, variables or streams. Custom streams would be written to by threads
         # of wasmtime's own, which a guest could fill with memory and make its carrier wait for.
@@ -73,10 +73,19 @@ class GuestStore:
     def begin_here(self) -> None:
         """The next slice is on the event loop, and a short one."""
         self.yield_after(FUEL_HERE)
+        self._epochs = self._guest.epochs
         c.context_set_epoch_deadline(self._context, EPOCHS_HERE)
 
+    def leave_here(self) -> None:
+        """That slice is over, and the message is not: the next ones are whole ones, if it did not end with an epoch.
+
+        Compiled code that came back for an epoch has its fuel in a register, and would write an old count over ours.
+        """
+        if self._guest.epochs == self._epochs:
+            self.yield_after(FUEL_SLICE)
+
     def yield_after(self, fuel: int) -> None:
-        """How much the guest may burn in one slice."""
+        """How much the guest may burn in one slice. Not while a call came back for an epoch."""
         if fuel != self._interval:
             _check(c.context_yield_at_fuel(self._context, fuel))
             self._interval = fuel
