@@ -149,7 +149,10 @@ def test_a_killed_run_is_interrupted(write) -> None:
 def test_an_interrupted_command_says_how_it_ended(write) -> None:
     """Ctrl-C ends the guest, and what it did is in the journal to its end."""
     process = subprocess.Popen(
-        [*COMMAND, "run", write("forever.py", FOREVER)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*COMMAND, "run", write("forever.py", FOREVER)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - ours may ignore it
     )
     try:
         wait_for("part is at work")
