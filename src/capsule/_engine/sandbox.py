@@ -25,6 +25,7 @@ from .loaded import LoadedGuest
 from .mappings import NoRoom
 from .output import Output
 from .port import LoopPort
+from .stack import is_deep
 from .store import FUEL_HERE, FUEL_SLICE, GuestCall, GuestStore
 from .traps import classify
 
@@ -285,6 +286,7 @@ class WasmSandbox(abc.Sandbox):
         if self._is_closing:
             await anyio.lowlevel.checkpoint()
             return _CLOSED
+        may_run_here = not is_deep() and self._may_run_here(request, is_last=is_last)
         done, endings = self._new_event(), list[Ending]()
 
         def answer(ending: Ending) -> None:  # on the event loop
@@ -294,7 +296,7 @@ class WasmSandbox(abc.Sandbox):
         job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
         try:
             self._job = job  # from here on, whatever ends the sandbox ends this
-            if self._may_run_here(request, is_last=is_last):
+            if may_run_here:
                 await self._wait_for_turn()
                 job.is_here = not self._is_closing
             if not without_handlers(lambda: self._submit(job)):
