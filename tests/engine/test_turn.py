@@ -7,6 +7,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import anyio
+
 from capsule._engine.sandbox import WasmSandbox
 from capsule._engine.store import GuestStore
 from capsule.abc import Ending, Limits, Sandbox
