@@ -440,3 +440,18 @@ def test_close_twice_and_unused(open_carriers) -> None:
 def test_how_many() -> None:
     """Two to four carriers, whatever the machine."""
     assert 2 <= carrier.default_carriers() <= 4
+
+
+def test_a_job_that_is_stopped_while_it_runs_here_ends_on_a_carrier(open_carriers) -> None:
+    """The carriers sleep meanwhile, and one of them is woken for it."""
+    history: list[tuple] = []
+    carriers = open_carriers(2)
+
+    def stopped() -> Step:
+        carriers.stop(job, "cancelled")
+        return Step.WAITING
+
+    job = FakeJob("a", history, stopped)
+    carriers.run_here(job)
+    job.wait()
+    assert history == [("step", "a"), ("stop", "a", "cancelled")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,21 +222,12 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
     instance.close()
     source = "def main(): return len(b'x' * 100_000_000)"
     request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
+    store.yield_after(1_000_000)
     slices, call = 0, store.call(json.dumps(request))
-    is_over = threading.Event()
-
-    def tick() -> None:
-        while not is_over.is_set():
-            loaded.tick()
-
-    ticker = threading.Thread(target=tick)
-    ticker.start()
     while not call.poll():
         slices += 1
-    is_over.set()
-    ticker.join()
     assert call.take_reply(1000).startswith('{"ok":100000000')
     call.close()
     store.close()
     loaded.close()
-    assert slices > 500  # 100 MB in pieces of 64 KB, and the least of them
+    assert slices > 50  # a byte that is filled burns a unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import hashlib
 import sys
@@ -15,7 +16,8 @@ from hypothesis import strategies as some
 from capsule import Runtime
 from capsule._engine import address_space, pagemap
 from capsule._engine.engine import WasmEngine
-from capsule._engine.slots import MOST_HOT, MOST_KEPT, Slot, Slots
+from capsule._engine.pagemap import ZEROS
+from capsule._engine.slots import MOST_HOT, MOST_KEPT, Slot, Slots, Written
 from capsule._guest.cache import CompiledGuest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memories are used again on Linux")
@@ -231,3 +233,27 @@ async def test_whatever_a_guest_did(guest: CompiledGuest, write, monkeypatch: py
             assert pool.hot
             for slot in pool._hot:
                 assert content(slot) == snapshot + bytes(slot.accessible - len(snapshot)), what
+
+
+def test_the_page_of_zeros_is_no_snapshot(pool: Slots) -> None:
+    """Where the kernel has put its page of zeros in place of what a guest wrote, the snapshot is restored, too."""
+    slot = pool.take(SIZE, RESERVED, GUARD)
+    put(slot, PAGE, bytes(2 * PAGE))
+    behind = slot.base + SIZE - PAGE
+    found = array.array("Q", [slot.base + PAGE, slot.base + 3 * PAGE, ZEROS, behind, behind + PAGE, ZEROS])
+    Written(found.tobytes(), slot.base, pool._snapshot).undo()
+    assert content(slot) == untouched()
+    pool.give_back(slot)
+
+
+def test_a_memory_that_comes_back_late_is_unmapped(tmp_path: Path) -> None:
+    """One that is given back when its pool is closed is not kept, and nothing is read from what is gone."""
+    file = tmp_path / "late"
+    file.write_bytes(SNAPSHOT)
+    pool = Slots(file)
+    slot = pool.take(SIZE, RESERVED, GUARD)
+    put(slot, 0, b"written")
+    pool.close()
+    pool.give_back(slot)
+    assert pool.hot == 0
+    assert not can_be_touched(slot.base)

@@ -326,7 +326,8 @@ class Carriers:
             self._queues.trim_timers(len(self._jobs))
         elif job.stop_reason is not None:
             job.phase = Phase.READY
-            self._queues.fresh.appendleft(job)  # this carrier takes it next
+            self._queues.fresh.appendleft(job)  # a carrier that ran it takes it next
+            self._ring()
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:

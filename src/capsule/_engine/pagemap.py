@@ -1,8 +1,9 @@
 """Which pages of a private mapping were written: Linux's `PAGEMAP_SCAN`, which there is since Linux 6.7.
 
-A page of a private mapping that was written is not the file's any more. So what is present or swapped out, and neither
-a page of a file nor the page of zeros, is what was written. Swapped pages count: to leave them out would leave a
-guest's data in memory that the next one gets.
+A page of a private mapping that was written is not the file's any more. So what is present or swapped out, and no page
+of a file, is what was written. Swapped pages count: to leave them out would leave a guest's data in memory that the
+next one gets. The page of zeros is told apart: behind the file it stands where nobody wrote, but in place of the file
+it is what a guest wrote, which the kernel has merged (KSM does).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ MOST_RANGES = 1024
 """Ranges that one look can find."""
 
 WORDS = 3
-"""Numbers of 64 bits for each range: where it begins, where it ends, and one that says nothing here."""
+"""Numbers of 64 bits for each range: where it begins, where it ends, and ZEROS where that is the page of zeros."""
+
+ZEROS = _PFNZERO
 
 
 class _Scan(ctypes.Structure):
@@ -56,9 +59,10 @@ class Pagemap:
             vec=ctypes.addressof(found),
             vec_len=MOST_RANGES,
             max_pages=most,
-            category_inverted=_FILE | _PFNZERO,
-            category_mask=_FILE | _PFNZERO,
+            category_inverted=_FILE,
+            category_mask=_FILE,
             category_anyof_mask=_PRESENT | _SWAPPED,
+            return_mask=ZEROS,
         )
         count = fcntl.ioctl(self._file, _PAGEMAP_SCAN, scan)
         return count if scan.walk_end == end else None

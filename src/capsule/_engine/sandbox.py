@@ -20,10 +20,12 @@ from .carrier import NEVER, Carriers, Job, Step
 from .fiber import Fiber
 from .folders import CannotOpen
 from .guest_state import GuestState
+from .interrupts import without_handlers
 from .loaded import LoadedGuest
 from .mappings import NoRoom
 from .output import Output
 from .port import LoopPort
+from .stack import is_deep
 from .store import FUEL_HERE, FUEL_SLICE, GuestCall, GuestStore
 from .traps import classify
 
@@ -40,6 +42,8 @@ CAN_RUN_HERE = sys.version_info < (3, 14)
 """Whether the event loop's thread may poll fibers: on CPython 3.14 that would take its own guard from the stack of a
 thread that is the application's (see `stack`)."""
 
+_CLOSED = Ending(error_type="cancelled", message="the sandbox is closed")
+
 _FAMILY_SPENT = "the fuel of the family is used up"
 
 
@@ -51,14 +55,16 @@ class _CallJob(Job):
     ) -> None:
         super().__init__(timeout, is_warm=core.store is not None)
         self._core, self._request, self._is_last, self._answer = core, request, is_last, answer
-        self.begins_here = False
-        """Whether its first slice is on the event loop."""
+        self.is_submitted = False
+        self.is_here = False
+        """Whether it is in its first slice, or ended in it, and that is on the event loop."""
         self._slices = self._run()
 
     def step(self) -> Step:
         return next(self._slices, Step.DONE)
 
     def stop(self, reason: str) -> None:
+        self.is_here = False
         kind: ErrorType = "timeout" if reason == "timeout" else "cancelled"
         ending = self._core.ending(error_type=kind, message=_STOPPED[kind])  # first: unwinding loses the fuel count
         self._slices.close()
@@ -83,7 +89,7 @@ class _CallJob(Job):
                 self._end(failed)
                 return
         core.begin_message()
-        if self.begins_here:
+        if self.is_here:
             core.store.begin_here()
         ending = yield from self._drive(core.store.call(self._request))
         assert ending is not None  # only an instance that is ready ends without one
@@ -100,10 +106,10 @@ class _CallJob(Job):
                     return core.ending(error_type="denied", message=excess)
                 if is_over:
                     return core.ended(fiber)
-                if self.begins_here and core.store is not None:
-                    self.begins_here = False
+                if self.is_here and core.store is not None:
                     core.store.leave_here()
                 yield self._pending()
+                self.is_here = False
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()
@@ -116,10 +122,10 @@ class _CallJob(Job):
         return Step.WAITING
 
     def _end(self, ending: Ending) -> None:
-        """Tell the loop first: nobody needs to wait until the memory is given back."""
+        """Tell the loop first: nobody needs to wait until the memory is given back, least of all the loop itself."""
         self._request = ""  # a job and its slices hold each other until the next collection, and this may be large
         self._answer(ending)
-        if self._is_last or ending.reply is None:
+        if (self._is_last or ending.reply is None) and not self.is_here:
             self._core.close()
 
 
@@ -277,6 +283,10 @@ class WasmSandbox(abc.Sandbox):
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
         if self._job is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
+        if self._is_closing:
+            await anyio.lowlevel.checkpoint()
+            return _CLOSED
+        may_run_here = not is_deep() and self._may_run_here(request, is_last=is_last)
         done, endings = self._new_event(), list[Ending]()
 
         def answer(ending: Ending) -> None:  # on the event loop
@@ -284,32 +294,41 @@ class WasmSandbox(abc.Sandbox):
             done.set()
 
         job = _CallJob(self._core, request, timeout, is_last, lambda end: self._port.post(answer, end))
-        runs_here = self._may_run_here(request, is_last=is_last)
-        if runs_here:
-            await self._wait_for_turn()
-        self._job = job  # first: what its first slice asks of the host may be answered before that is over
-        if self._is_closing or not self._submit(job, here=runs_here):
-            self._job = None
-            await anyio.lowlevel.checkpoint()
-            return Ending(error_type="cancelled", message="the sandbox is closed")
         try:
+            self._job = job  # from here on, whatever ends the sandbox ends this
+            if may_run_here:
+                await self._wait_for_turn()
+                job.is_here = not self._is_closing
+            if not without_handlers(lambda: self._submit(job)):
+                answer(_CLOSED)
+                await anyio.lowlevel.checkpoint()
             if not endings:
                 await done.wait()
         except BaseException:
             self._is_closing = True
             self._carriers.stop(job, "cancelled")
+            if not job.is_submitted:
+                job.is_here = False
+                if not self._submit(job):
+                    answer(_CLOSED)
             with anyio.CancelScope(shield=True):  # at most a slice: the guest must be gone when the caller goes on
                 await done.wait()
             raise
         finally:
             self._job = None
-            if is_last or endings[0].reply is None:
-                self._is_closing = True  # by its carrier
-            elif self._is_closing:  # it answered in the moment in which it was to be ended
-                self._submit(_CloseJob(self._core))
-            if job.is_warm:
-                self._is_short = endings[0].fuel_consumed <= FUEL_HERE // 2
+            self._settle(job, endings[0], is_last=is_last)
         return endings[0]
+
+    def _settle(self, job: _CallJob, ending: Ending, *, is_last: bool) -> None:
+        """A message is over."""
+        is_dead = is_last or ending.reply is None
+        if job.is_here if is_dead else self._is_closing:  # or it answered in the moment in which it was to be ended
+            self._is_closing = True
+            self._submit(_CloseJob(self._core))
+        elif is_dead:
+            self._is_closing = True  # by its carrier
+        if job.is_warm:
+            self._is_short = ending.fuel_consumed <= FUEL_HERE // 2
 
     def complete(self, ticket: int, reply: str) -> None:
         self._core.state.calls.complete(ticket, reply)
@@ -345,15 +364,16 @@ class WasmSandbox(abc.Sandbox):
         finally:
             self._turn.is_taken = False
 
-    def _submit(self, job: Job, *, here: bool = False) -> bool:
+    def _submit(self, job: Job) -> bool:
         """False if the engine was left: no carrier knows of this sandbox any more, and it is closed here."""
         try:
-            if here and isinstance(job, _CallJob):
-                job.begins_here = True
-                with self._port.gathering():
-                    self._carriers.run_here(job)
-            else:
-                self._carriers.submit(job)
+            if isinstance(job, _CallJob):
+                job.is_submitted = True
+                if job.is_here:
+                    with self._port.gathering():
+                        self._carriers.run_here(job)
+                    return True
+            self._carriers.submit(job)
         except RuntimeError:
             self._is_closing = True
             self._core.close()

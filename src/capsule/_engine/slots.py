@@ -61,9 +61,10 @@ class Written:
         self.raw = raw
         numbers = array.array("Q", raw)
         to_snapshot, end_of_snapshot = snapshot.address - base, base + snapshot.size
-        ranges = list(zip(numbers[0::WORDS], numbers[1::WORDS], strict=True))
-        self._zeros = [(max(start, end_of_snapshot), end) for start, end in ranges if end > end_of_snapshot]
-        within = [(start, min(end, end_of_snapshot)) for start, end in ranges if start < end_of_snapshot]
+        ranges = list(zip(numbers[0::WORDS], numbers[1::WORDS], numbers[2::WORDS], strict=True))
+        behind = [(max(start, end_of_snapshot), end) for start, end, zeros in ranges if not zeros]
+        self._zeros = [(start, end) for start, end in behind if start < end]
+        within = [(start, min(end, end_of_snapshot)) for start, end, _ in ranges if start < end_of_snapshot]
         self.copies = Copies.of(within, to_snapshot)
 
     def undo(self) -> None:
@@ -142,6 +143,7 @@ class Slots:
         self._pagemap = open_pagemap()
         self._hot: list[Slot] = []  # a list's ends are atomic
         self._first_size = 0
+        self._is_closed = False
         self._usual: Copies | None = None  # to addresses that begin with 0
         self._usual_size = MOST_USUAL * PAGE
 
@@ -169,7 +171,7 @@ class Slots:
 
     def give_back(self, slot: Slot) -> None:
         """A sandbox is gone, and with it whatever it wrote. Raises OSError only if memory cannot be unmapped."""
-        if len(self._hot) < MOST_HOT and self._restored(slot):
+        if len(self._hot) < MOST_HOT and not self._is_closed and self._restored(slot):
             self._hot.append(slot)
         else:
             slot.unmap()
@@ -193,7 +195,8 @@ class Slots:
             self._usual.moved(slot.base).run()
 
     def close(self) -> None:
-        """Give everything back. No sandbox may be left."""
+        """Give everything back. A memory that comes back later is unmapped."""
+        self._is_closed = True
         for slot in self._hot:
             slot.unmap()
         self._hot.clear()
