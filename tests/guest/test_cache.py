@@ -137,7 +137,7 @@ def test_the_engine_fact_covers_version_and_settings(monkeypatch: pytest.MonkeyP
     for name, value in {"MAX_WASM_STACK": 1, "ASYNC_STACK": 2, "SWITCHED_OFF": ()}.items():
         monkeypatch.setattr(version, name, value)
         seen.add(version.tools_version())
-    monkeypatch.setattr(version, "version", lambda name: f"{name} 99")
+    monkeypatch.setattr(version, "version_of", lambda name: f"{name} 99")
     seen.add(version.tools_version())
     assert len(seen) == 5
 
