@@ -203,7 +203,7 @@ async def test_the_loop_goes_on_while_it_works_itself(guest: CompiledGuest, writ
 import os, re, time
 import capsule_sdk._streams as streams
 calls = streams.calls
-@actor(ram="128MB", timeout="1s", max_restarts=100)
+@actor(ram="128MB", timeout="500ms", max_restarts=100)
 class Hostile:
     def short(self): return 1
     def long(self):
@@ -212,7 +212,7 @@ class Hostile:
     file = write("a.py", SAY + source)
     async with Runtime(policy=Policy(compute="HIGH")) as runtime, watched() as measures:
         ref = await runtime.spawn(f"{file}:Hostile")
-        for _ in range(4):
+        for _ in range(2):
             for _ in range(3):
                 assert await ref.short() == 1  # or it would not begin there
             with suppress(TaskFailed):
