@@ -35,9 +35,9 @@ class Measures:
 
 
 def resident() -> int:
-    """Megabytes that the process has in memory."""
+    """Megabytes that the process has in memory of its own: pages of the guest's snapshot are the system's, once for all."""
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
-    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("VmRSS")), 0)
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon")), 0)
 
 
 @asynccontextmanager
