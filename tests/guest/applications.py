@@ -223,8 +223,8 @@ SHIPPED = {
         "ANYTHING",
     ),
     "a module that hides one of the library": (
-        {"app.py": "import colorsys\ndef f(): return colorsys.MINE", "colorsys.py": "MINE = 1"},
-        {"colorsys": ["MINE = 1"]},
+        {"app.py": "import tabnanny\ndef f(): return tabnanny.MINE", "tabnanny.py": "MINE = 1"},
+        {"tabnanny": ["MINE = 1"]},
         1,
     ),
     "what an annotation mentions, if it can go along": (
