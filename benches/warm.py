@@ -16,11 +16,11 @@ COUNT = size(5, quick=2)
 
 STAGES = {
     "Python alone": "pass",
-    "+ the command": "import capsule.cli.main",
-    "+ the engine": "import capsule.cli.main, anyio, asyncio, capsule._engine.engine",
+    "+ the command": "import capsule.cli.commands",
+    "+ the engine": "import capsule.cli.commands, anyio, asyncio, capsule._engine.engine",
     "+ the guest": (
-        "import capsule.cli.main, anyio, capsule._engine.loaded as loaded, capsule.guest as guest; "
-        "loaded.LoadedGuest(anyio.run(guest.ensure_guest).file)"
+        "import pathlib, capsule.cli.commands, anyio, capsule._engine.loaded as loaded, capsule.guest as guest; "
+        "loaded.LoadedGuest(pathlib.Path(anyio.run(guest.ensure_guest).file))"
     ),
 }
 """What a Python process does that gets as far as this."""
