@@ -231,3 +231,25 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
     store.close()
     loaded.close()
     assert slices > 50  # a byte that is filled burns a unit
+
+
+@pytest.mark.parametrize(("prints", "slices"), [(1, 1), (2, 2), (4, 4)])
+def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> None:
+    """The first slice of a message ends with its second epoch, and each later one with its first."""
+    loaded = LoadedGuest(Path(guest.file))
+    state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
+    state.output = Output(1000, lambda *_: loaded.tick())
+    store = instantiated(loaded, state)
+    for _ in range(20):
+        loaded.tick()  # epochs that went by while it was idle
+    store.renew(10**9)
+    source = f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
+    request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
+    counted, call = 1, store.call(json.dumps(request))
+    while not call.poll():
+        counted += 1
+    assert call.take_reply(1000).startswith('{"ok":null')
+    call.close()
+    store.close()
+    loaded.close()
+    assert counted == slices
