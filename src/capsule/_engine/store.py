@@ -69,17 +69,18 @@ class GuestStore:
 
     def renew(self, fuel: int) -> None:
         """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
+        self._epochs = self._guest.epochs  # before the deadline: one that is over by then is never missed
         c.context_set_epoch_deadline(self._context, FIRST_EPOCHS)
         _check(c.context_set_fuel(self._context, fuel))
 
     def begin_here(self) -> None:
         """The next slice is on the event loop, and a short one."""
         self.yield_after(FUEL_HERE)
-        self._epochs = self._guest.epochs
 
     def leave_here(self) -> None:
         """That slice is over, and the message is not: the next ones are whole ones, if it did not end with an epoch.
 
+        None may have begun since the fuel was renewed: on a busy machine the deadline may be over as the slice begins.
         Compiled code that came back for an epoch has its fuel in a register, and would write an old count over ours.
         """
         if self._guest.epochs == self._epochs:
