@@ -206,7 +206,7 @@ async def test_a_tool_that_fails_at_every_call(guest: CompiledGuest, write, capl
         raise ValueError(f"no {number}")
 
     source = (
-        ACTOR + TRY + "@task\ndef main():\n    for n in range(3000): attempt(lambda: tools.fails(n))\n    return 1\n"
+        ACTOR + TRY + "@task\ndef main():\n    for n in range(600): attempt(lambda: tools.fails(n))\n    return 1\n"
     )
     file = write("a.py", source)
     caplog.set_level(logging.WARNING)
