@@ -90,7 +90,9 @@ async def test_a_refusal_is_not_logged(stage, logged) -> None:
     assert logged() == []
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), {("a",): 1}, lambda: None], ids=str)
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}.__iter__(), {("a",): 1}, lambda: None], ids=lambda value: type(value).__name__
+)
 async def test_a_value_that_is_not_json(stage, value: object) -> None:
     """A capability that returns what JSON cannot say has a bug, which its caller survives."""
 
