@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import settings
 
 from capsule import Runtime
 from capsule._guest.cache import CompiledGuest
@@ -17,6 +18,9 @@ from loops import LOOPS
 from packages.wheels import index
 
 __all__ = ["index"]  # a fixture of another file
+
+settings.register_profile("no times", deadline=None)  # how long an example takes is what else the machine does
+settings.load_profile("no times")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -186,10 +186,10 @@ def test_the_message() -> None:
 def test_a_long_message_is_cut() -> None:
     """A hostile file cannot fill the screen; the error itself has everything."""
     with pytest.raises(RightsRefused) as caught:
-        policies(None, Policy()).check(program([[f"h{n}.com" for n in range(900)]] * 200))
-    assert (len(caught.value.excess), len(caught.value.excess[0].wanted)) == (200, 900)
+        policies(None, Policy()).check(program([[f"h{n}.com" for n in range(900)]] * 30))
+    assert (len(caught.value.excess), len(caught.value.excess[0].wanted)) == (30, 900)
     assert len(str(caught.value)) < 20_000
-    assert "... and 180 more" in str(caught.value)
+    assert "... and 10 more" in str(caught.value)
 
 
 def test_inspection_needs_no_main(write) -> None:

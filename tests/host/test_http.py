@@ -294,7 +294,7 @@ async def test_slow_names(server: Server, monkeypatch: pytest.MonkeyPatch) -> No
     async with anyio.create_task_group() as web.group:
         async with anyio.create_task_group() as group:
             for number in range(12):
-                group.start_soon(partial(web.failed, f"http://slow{number}.example/", timeout=0.2))
+                group.start_soon(partial(web.failed, f"http://slow{number}.example/", timeout=1))
         assert len(web.told) == 12
         assert len(began) == 4
         limited(web)  # another family
