@@ -196,7 +196,10 @@ class Runtime:
         from ._engine.engine import WasmEngine
 
         guest = await ensure_guest(self._progress)
-        return WasmEngine(Path(guest.file), min_ram=guest.min_ram)
+        return WasmEngine(Path(guest.file), min_ram=guest.min_ram, find_unmetered=self._find_unmetered)
+
+    async def _find_unmetered(self) -> Path:
+        return Path((await ensure_guest(self._progress, is_metered=False)).file)
 
     async def run(self, task: Runnable, /, *args: Any, tools: Toolbox = (), **kwargs: Any) -> Any:
         """Run a task in a fresh sandbox and wait for its value.

@@ -1,7 +1,7 @@
 """What a task may use: a frozen value, its units, and how a ceiling cuts it.
 
 Sizes are powers of 1024 (`"64MB"` is 64 * 1024 * 1024 bytes), as capsule-run counts them.
-The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 billion.
+The fuel of LOW, MEDIUM and HIGH is capsule-run's too: 100 million, 2 billion, 50 billion. UNMETERED is ours.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import msgspec
 from ._hosts import narrowed, normal_patterns
 from ._mounts import Mount, anchored, normal_mounts, project_root
 from ._mounts import narrowed as mounts_narrowed
-from ._units import COMPUTE_LEVELS, MAX_FUEL, MAX_TIMEOUT, format_size, parse_compute, parse_duration, parse_size
+from ._units import COMPUTE_LEVELS, MAX_TIMEOUT, UNMETERED, format_size, parse_compute, parse_duration, parse_size
 from ._variables import normal_variables, variables_narrowed
 from .errors import InvalidPolicy
 
 __all__ = [
     "COMPUTE_LEVELS",
+    "UNMETERED",
     "Mount",
     "OnFailure",
     "Policy",
@@ -61,7 +62,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     compute: int | str = "MEDIUM"
-    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`) or an exact number."""
+    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`), an exact number, or `"UNMETERED"`: it is not counted, which makes
+    what computes faster, and `timeout` alone ends it."""
 
     ram: int | str = "128MB"
     """Most linear memory of the sandbox, at most 4 GB."""
@@ -185,7 +187,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         variables: it allows none.
         """
         return cls(
-            compute=MAX_FUEL,
+            compute=UNMETERED,
             ram=MAX_RAM,
             timeout=MAX_TIMEOUT,
             max_retries=MAX_RETRIES,
@@ -205,7 +207,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def fuel(self) -> int:
-        """`compute` in units of fuel."""
+        """`compute` in units of fuel; UNMETERED is more than any."""
         return parse_compute(self.compute)
 
     @property

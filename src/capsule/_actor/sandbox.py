@@ -10,6 +10,7 @@ from typing import Protocol
 
 import anyio
 
+from .._units import MAX_FUEL
 from ..abc import CallContext, Ending, Limits
 from ..errors import Denied
 from ..policy import Policy
@@ -172,7 +173,7 @@ class OpenSandbox:
 
 def _limits(policy: Policy, family: Family) -> Limits:
     return Limits(
-        fuel=policy.fuel,
+        fuel=policy.fuel if family.account is None else min(policy.fuel, MAX_FUEL),  # or nobody could charge them
         ram=policy.ram_bytes,
         max_output=policy.max_output_bytes,
         max_message=policy.max_message_bytes,

@@ -20,6 +20,7 @@ from .carrier import NEVER, Carriers, Job, Step
 from .fiber import Fiber
 from .folders import CannotOpen
 from .guest_state import GuestState
+from .guests import Guests
 from .interrupts import without_handlers
 from .loaded import LoadedGuest
 from .mappings import NoRoom
@@ -76,6 +77,7 @@ class _CallJob(Job):
     def _run(self) -> Generator[Step, None, None]:
         core = self._core
         if core.store is None:
+            assert core.guest is not None
             try:
                 core.store = GuestStore(core.guest, core.state)
             except NoRoom as full:
@@ -150,7 +152,10 @@ class _CloseJob(Job):
 class SandboxCore:
     """What belongs to one sandbox on the carriers' side."""
 
-    def __init__(self, guest: LoadedGuest, limits: Limits, state: GuestState, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, guest: LoadedGuest | None, limits: Limits, state: GuestState, on_closed: Callable[[], None]
+    ) -> None:
+        """`guest` may be set later, before the first message."""
         self.guest, self.limits, self.state = guest, limits, state
         self.store: GuestStore | None = None
         self._charged: int | None = None
@@ -256,7 +261,7 @@ class WasmSandbox(abc.Sandbox):
 
     def __init__(
         self,
-        guest: LoadedGuest,
+        guests: Guests,
         carriers: Carriers,
         port: LoopPort,
         limits: Limits,
@@ -264,7 +269,7 @@ class WasmSandbox(abc.Sandbox):
         live: set[WasmSandbox],
         turn: Turn,
     ) -> None:
-        self._turn = turn
+        self._guests, self._turn = guests, turn
         self._carriers, self._port, self._listener, self._live = carriers, port, listener, live
         calls = CallQueue(
             limits,
@@ -273,7 +278,7 @@ class WasmSandbox(abc.Sandbox):
         )
         output = Output(limits.max_output, lambda *text: port.post(listener.on_output, *text))
         state = GuestState(limits, calls, output)
-        self._core = SandboxCore(guest, limits, state, lambda: port.post(self._tell_closed))
+        self._core = SandboxCore(guests.ready(limits), limits, state, lambda: port.post(self._tell_closed))
         self._job: Job | None = None
         self._is_closing = False
         self._is_short = True  # as far as we know
@@ -281,6 +286,7 @@ class WasmSandbox(abc.Sandbox):
         live.add(self)
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
+        self._core.guest = self._core.guest or await self._guests.unmetered()
         if self._job is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
         if self._is_closing:
@@ -353,6 +359,8 @@ class WasmSandbox(abc.Sandbox):
         """
         store = self._core.store
         if not CAN_RUN_HERE or self._turn.is_taken or store is None or store.folders is not None:
+            return False
+        if not store.is_metered:  # such a slice is held to so much fuel
             return False
         return self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
 

@@ -43,6 +43,7 @@ class GuestStore:
 
     def __init__(self, guest: LoadedGuest, state: GuestState) -> None:
         self._guest, self._state = guest, state
+        self.is_metered = guest.is_metered
         mappings.enter()
         wasi = c.wasi_new()
         self.folders: Folders | None = None
@@ -70,7 +71,8 @@ class GuestStore:
     def renew(self, fuel: int) -> None:
         """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
         c.context_set_epoch_deadline(self._context, FIRST_EPOCHS)
-        _check(c.context_set_fuel(self._context, fuel))
+        if self.is_metered:
+            _check(c.context_set_fuel(self._context, fuel))
 
     def begin_here(self) -> None:
         """The next slice is on the event loop, and a short one."""
@@ -87,12 +89,14 @@ class GuestStore:
 
     def yield_after(self, fuel: int) -> None:
         """How much the guest may burn in one slice. Not while a call came back for an epoch."""
-        if fuel != self._interval:
+        if self.is_metered and fuel != self._interval:
             _check(c.context_yield_at_fuel(self._context, fuel))
             self._interval = fuel
 
     def fuel_left(self) -> int:
-        """What it has not burnt yet, exactly."""
+        """What it has not burnt yet, exactly; all of it where nobody counts."""
+        if not self.is_metered:
+            return self._state.limits.fuel
         left = ctypes.c_uint64()
         _check(c.context_get_fuel(self._context, ctypes.byref(left)))
         return left.value
