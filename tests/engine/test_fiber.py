@@ -243,7 +243,9 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> 
     for _ in range(20):
         loaded.tick()  # epochs that went by while it was idle
     store.renew(10**9)
-    source = f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
+    source = (
+        f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
+    )
     request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
     counted, call = 1, store.call(json.dumps(request))
     while not call.poll():
