@@ -29,6 +29,9 @@ MOST_BYTES = 64 << 20
 MOST_CODE = 1 << 20
 """Bytes of one program's; it lies in the memory of each of its sandboxes."""
 
+MOST_GROWTH = 8
+"""Times the source, and a kilobyte: to read more than that takes longer than to compile the source."""
+
 MOST_SOURCE = 1 << 20
 """Characters of one program, with its modules."""
 
@@ -101,7 +104,7 @@ class Codes:
         try:
             with scope:
                 made = await self._compiled(files)
-                self._keep(key, _checked(made, len(files)))
+                self._keep(key, _checked(made, files))
         except NoPlace:
             return
         finally:
@@ -126,9 +129,13 @@ def _key(files: list[tuple[str, str]]) -> bytes:
     return hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
-def _checked(made: Any, count: int) -> tuple[str, ...]:
+def _checked(made: Any, files: list[tuple[str, str]]) -> tuple[str, ...]:
     """What a sandbox answered, which is not trusted, as texts; empty if it is of no use."""
-    if not isinstance(made, list) or len(made) != count:
+    if not isinstance(made, list) or len(made) != len(files):
         return ()
-    code = tuple(text if isinstance(text, str) and text.isascii() else "" for text in made)
+    code = tuple(text if _is_worth(text, source) else "" for text, (_, source) in zip(made, files, strict=True))
     return code if 0 < sum(map(len, code)) <= MOST_CODE else ()
+
+
+def _is_worth(text: Any, source: str) -> bool:
+    return isinstance(text, str) and text.isascii() and len(text) <= MOST_GROWTH * len(source) + 1024
