@@ -24,7 +24,7 @@ def codes_of(runtime: Runtime) -> Codes:
 async def made(runtime: Runtime) -> None:
     """Wait until nothing is being compiled."""
     with anyio.fail_after(30):
-        while codes_of(runtime)._at_work is not None:
+        while codes_of(runtime)._is_busy:
             await anyio.lowlevel.checkpoint()
 
 

@@ -135,9 +135,11 @@ async def test_one_at_a_time_gives_way() -> None:
     """While one program is compiled no other is; who needs the place ends it, and later it is made after all."""
     compiler = Compiler()
     async with keeping(compiler) as codes:
-        assert not codes.give_way()
         compiler.held = True
-        await asks(codes, long("x"), 3)
+        codes.of(long("x"))
+        codes.of(long("x"))
+        assert not codes.give_way()  # it has not begun, so whoever waits has to get a place from somebody else
+        await asks(codes, long("x"), 2)
         await asks(codes, long("y"), 3)
         assert len(compiler.asked) == 1
         assert (codes.give_way(), codes.give_way()) == (True, False)

@@ -39,7 +39,8 @@ SHORT = 500
 """Characters; what is shorter runs twice as often before it is worth a sandbox."""
 
 Compile = Callable[[list[tuple[str, str]]], Awaitable[Any]]
-"""What a sandbox makes of (path, source): a list of texts, None for each that has no byte code. None if it failed."""
+"""What a sandbox makes of (path, source): a list of texts, None for each that has no byte code. None if it failed.
+Takes its place before it waits for anything, or raises NoPlace."""
 
 
 class NoPlace(Exception):
@@ -61,10 +62,11 @@ class Codes:
     """The byte code of one open runtime."""
 
     def __init__(self, compiled: Compile, start_soon: Callable[..., None]) -> None:
-        """`compiled` raises NoPlace instead of waiting. `start_soon` is of the task group that owns the work."""
+        """`start_soon` is of the task group that owns the work."""
         self._compiled, self._start_soon = compiled, start_soon
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._size = 0
+        self._is_busy = False
         self._at_work: anyio.CancelScope | None = None
         self._is_closed = False
 
@@ -82,13 +84,13 @@ class Codes:
         self._known.move_to_end(key)
         known.runs += 1
         self._forget()
-        if not known.is_settled and known.runs >= (2 if size >= SHORT else 4) and self._at_work is None:
-            self._at_work = anyio.CancelScope()
-            self._start_soon(self._make, key, files, self._at_work)
+        if not known.is_settled and known.runs >= (2 if size >= SHORT else 4) and not self._is_busy:
+            self._is_busy = True
+            self._start_soon(self._make, key, files)
         return known.code
 
     def give_way(self) -> bool:
-        """End the sandbox that compiles, if there is one: somebody waits for a place. False if there is none to end."""
+        """End the sandbox that compiles: somebody waits for a place. False if there is none, or none any more."""
         if self._at_work is None or self._at_work.cancel_called:
             return False
         self._at_work.cancel()
@@ -99,16 +101,16 @@ class Codes:
         self._is_closed = True
         self._known.clear()
 
-    async def _make(self, key: bytes, files: list[tuple[str, str]], scope: anyio.CancelScope) -> None:
+    async def _make(self, key: bytes, files: list[tuple[str, str]]) -> None:
         """Compile one program. Nothing is settled if there was no place: a later run asks again."""
         try:
-            with scope:
+            with anyio.CancelScope() as self._at_work:  # not before it has begun: there is no place to give up yet
                 made = await self._compiled(files)
                 self._keep(key, _checked(made, files))
         except NoPlace:
             return
         finally:
-            self._at_work = None
+            self._is_busy, self._at_work = False, None
 
     def _keep(self, key: bytes, code: tuple[str, ...]) -> None:
         known = self._known.get(key)
