@@ -376,7 +376,7 @@ async def test_without_a_free_place_there_is_none(guest: CompiledGuest, write) -
 
 async def test_whoever_waits_for_a_place_gets_it(guest: CompiledGuest, write) -> None:
     """A sandbox that compiles gives way, however long it would go on."""
-    large = "\n".join(f"def f{n}(a, b=[{n}], **c):\n    return [x for x in a if x not in b]" for n in range(800))
+    large = "\n".join(f"def f{n}(a, b=[{n}], **c):\n    return [x for x in a if x not in b]" for n in range(200))
     name = write("large.py", large + "\ndef main(): return 1")
     small = write("small.py", "import time\ndef main(s): time.sleep(s); return 1")
     async with Runtime(max_sandboxes=2) as runtime:
@@ -392,7 +392,7 @@ async def test_whoever_waits_for_a_place_gets_it(guest: CompiledGuest, write) ->
 
 async def test_leaving_ends_it(guest: CompiledGuest, write) -> None:
     """The runtime is left while something is compiled: no place stays taken, and it can be entered again."""
-    large = "\n".join(f"def f{n}(a, b=[{n}], **c):\n    return [x for x in a if x not in b]" for n in range(800))
+    large = "\n".join(f"def f{n}(a, b=[{n}], **c):\n    return [x for x in a if x not in b]" for n in range(200))
     name = write("large.py", large + "\ndef main(): return 1")
     runtime = Runtime()
     for _ in range(2):

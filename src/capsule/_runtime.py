@@ -163,7 +163,7 @@ class Runtime:
                 event_type(),
                 self._secrets,
                 self._environment.of,
-                codes.of if self._given_engine is None else lambda _: (),
+                codes.of if self._given_engine is None else lambda _: (),  # whose guest may be no Python at all
             )
             stack.callback(codes.close)
             stack.callback(self._provision.close)
