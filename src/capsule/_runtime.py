@@ -28,6 +28,7 @@ from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
 from ._backend import event_type
+from ._codes import Codes
 from ._environment import Environment
 from ._host.http import Http
 from ._host.tools import Tool, Tools
@@ -147,7 +148,8 @@ class Runtime:
             tasks.start_soon(switchboard.serve, tasks)
             self._tasks = tasks
             registry = Registry()
-            self._admission.on_shortage = registry.free_one
+            codes = Codes(self._launcher.compiled_beside, self._start_soon)
+            self._admission.on_shortage = lambda: codes.give_way() or registry.free_one()
             self._launcher.world = World(
                 engine,
                 tasks,
@@ -161,7 +163,9 @@ class Runtime:
                 event_type(),
                 self._secrets,
                 self._environment.of,
+                codes.of if self._given_engine is None else lambda _: (),  # whose guest may be no Python at all
             )
+            stack.callback(codes.close)
             stack.callback(self._provision.close)
             self._stack = stack.pop_all()
         try:

@@ -74,6 +74,22 @@ class FreshHome:
         return True
 
 
+class HeldHome(FreshHome):
+    """A fresh sandbox in a place that is held for it: one attempt, which does not wait."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(None)
+        self._place = place
+
+    async def enter(self, delivery: Delivery) -> OpenSandbox:
+        """Open a sandbox in the place."""
+        return OpenSandbox.within(delivery.world, delivery.call.policy, delivery.family, self._place)
+
+    def may_retry(self, failure: Failure) -> bool:
+        """The place is given back by now."""
+        return False
+
+
 class Delivery:
     """Delivers one message. `run` answers with its outcome and never raises for a guest's fault."""
 
@@ -191,8 +207,7 @@ class Delivery:
         try:
             sandbox = await self._home.enter(self)
             self.children.place = sandbox.place
-            environment = self.world.environment(self.call.policy)
-            request = self.call.request(with_program=not sandbox.is_loaded, environment=environment)
+            request = self.call.body if sandbox.is_loaded else self._first_request()
             ending = await sandbox.call(request, self.call.policy.timeout_seconds, self, is_last=self._home.is_last)
         except NotCreated as failed:
             return self.failed(failed.failure)
@@ -202,6 +217,10 @@ class Delivery:
                 Failure(error_type="internal_error", message=f"the engine failed: {type(error).__name__}")
             )
         return self._outcome(ending, sandbox)
+
+    def _first_request(self) -> str:
+        environment, code = self.world.environment(self.call.policy), self.world.code_of(self.call.program)
+        return self.call.with_program(environment, code)
 
     def print_text(self, stream: str, text: str) -> None:
         """Keep what the guest printed, and pass it on."""

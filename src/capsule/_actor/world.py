@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from .. import _backend
 from .._secrets import NO_SECRETS, Secrets
-from .._values import Event, TaskSpec
+from .._values import Event, Program, TaskSpec
 from ..abc import Capability, Engine
 from ..policy import Policy
 from .admission import Admission
@@ -46,6 +46,9 @@ class World(msgspec.Struct, frozen=True, eq=False):
 
     environment: Callable[[Policy], Mapping[str, str]] = lambda _: {}
     """What guests find in `os.environ` under a policy."""
+
+    code_of: Callable[[Program], Sequence[str]] = lambda _: ()
+    """The byte code of a program and its modules that a fresh sandbox is about to load; empty if there is none."""
 
     numbers: Iterator[int] = msgspec.field(default_factory=lambda: itertools.count(1))
     """Of messages."""
