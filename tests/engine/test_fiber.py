@@ -13,6 +13,7 @@ import pytest
 
 from capsule._engine.callbacks import LIVE
 from capsule._engine.calls import CallQueue, Refused
+from capsule._engine.carrier import Step
 from capsule._engine.engine import WasmEngine
 from capsule._engine.fiber import Fiber
 from capsule._engine.guest_state import GuestState
@@ -20,11 +21,12 @@ from capsule._engine.linker import CALLS
 from capsule._engine.loaded import LoadedGuest
 from capsule._engine.measure import measure_min_ram
 from capsule._engine.output import Output
+from capsule._engine.sandbox import SandboxCore, _CallJob
 from capsule._engine.stack import accept_any_stack
-from capsule._engine.store import GuestStore
+from capsule._engine.store import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE, GuestStore
 from capsule._engine.values import TooLong
 from capsule._guest.cache import CompiledGuest
-from capsule.abc import Limits
+from capsule.abc import Ending, Limits
 from capsule.errors import SetupError
 from capsule.testing import CONTRACT_SOURCE, RecordingListener
 from engine.components import Call, calling, compiled, doing, engine_of
@@ -233,9 +235,15 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
     assert slices > 50  # a byte that is filled burns a unit
 
 
-@pytest.mark.parametrize(("prints", "slices"), [(1, 1), (2, 2), (4, 4)])
-def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> None:
-    """The first slice of a message ends with its second epoch, and each later one with its first."""
+@pytest.mark.parametrize(
+    ("prints", "slices", "is_here"),
+    [
+        *((FIRST_EPOCHS - 1, 1, False), (FIRST_EPOCHS, 2, False), (FIRST_EPOCHS + 2, 4, False)),
+        *((EPOCHS_HERE - 1, 1, True), (EPOCHS_HERE, 2, True), (EPOCHS_HERE + 2, 4, True)),
+    ],
+)
+def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_here: bool) -> None:
+    """The first slice of a message takes more epochs than one, fewer on the event loop; each later one takes one."""
     loaded = LoadedGuest(Path(guest.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
     state.output = Output(1000, lambda *_: loaded.tick())
@@ -243,6 +251,9 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> 
     for _ in range(20):
         loaded.tick()  # epochs that went by while it was idle
     store.renew(10**9)
+    if is_here:
+        store.begin_here()
+        store.yield_after(FUEL_SLICE)  # which is not what ends it here
     source = (
         f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
     )
@@ -255,3 +266,22 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> 
     store.close()
     loaded.close()
     assert counted == slices
+
+
+def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
+    """A guest that waited for a host call goes on and ends, however many epochs went by meanwhile."""
+    loaded = LoadedGuest(Path(guest.file))
+    state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
+    core = SandboxCore(loaded, state.limits, state, lambda: None)
+    source = "from capsule_sdk import _wire\ndef main():\n return _wire.call('any', {})"
+    request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
+    endings: list[Ending] = []
+    job = _CallJob(core, json.dumps(request), 60, True, endings.append)
+    while job.step() is not Step.WAITING:
+        pass
+    for _ in range(20):
+        loaded.tick()
+    state.calls.complete(1, '{"ok":7}')
+    assert job.step() is Step.DONE
+    assert endings[0].reply.startswith('{"ok":7')
+    loaded.close()

@@ -210,7 +210,7 @@ class Carriers:
 
     def _wake(self, job: Job) -> None:
         if job.phase is Phase.PARKED:
-            self._make_ready(job, self._queues.fresh)
+            self._make_ready(job, self._queues.warm)
         elif job.phase is Phase.RUNNING:
             job.woken = True  # it may have looked just before; it will look again instead of parking
 
@@ -227,7 +227,7 @@ class Carriers:
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
         queue.append(job)
-        if not self._first_rests and (queue is not self._queues.warm or len(queue) > 1):
+        if not self._first_rests and (job.has_started or queue is not self._queues.warm or len(queue) > 1):
             self._spare.notify()
         self._ring()
 
@@ -331,7 +331,7 @@ class Carriers:
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:
-            self._make_ready(job, self._queues.fresh)
+            self._make_ready(job, self._queues.warm)
         else:
             job.phase = Phase.PARKED
             if job.wake_at < job.deadline:

@@ -110,8 +110,11 @@ class _CallJob(Job):
                     return core.ended(fiber)
                 if self.is_here and core.store is not None:
                     core.store.leave_here()
-                yield self._pending()
+                pending = self._pending()
+                yield pending
                 self.is_here = False
+                if pending is Step.WAITING and core.store is not None:
+                    core.store.begin_slice()
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()
