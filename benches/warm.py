@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from benches._values import Bench, Goal, Here, Rounds, Row, size
-from benches.edit import SOURCE, command, timed
+from benches._values import Bench, Here, Rounds, size
+from benches.edit import SOURCE, command, row, timed
 
 COUNT = size(5, quick=2)
 
@@ -54,15 +54,7 @@ async def stage(code: str) -> AsyncIterator[Rounds]:
 
 
 BENCH = Bench(
-    rows=(
-        Row(
-            key="warm",
-            what="run a file that has not changed, whole process",
-            unit="ms",
-            against="capsule-run",
-            goal=Goal(bound=8),
-        ),
-    ),
+    rows=(row("warm", "run a file that has not changed", 8),),
     contenders=(
         Here(name="capsule", is_ours=True, open=partial(running, None)),
         Here(name="capsule-run", needs="capsule-run", open=partial(running, "capsule-run")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -13,12 +14,20 @@ import pytest
 from capsule import Runtime
 from capsule._guest.cache import CompiledGuest
 from capsule._setup import ensure_guest
+from loops import LOOPS
 from packages.wheels import index
 
 __all__ = ["index"]  # a fixture of another file
 
 
-@pytest.fixture(params=[("asyncio", {"debug": True}), ("trio", {})], ids=["asyncio", "trio"])
+@pytest.fixture(scope="session", autouse=True)
+def byte_code_of_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests start hundreds of processes: where no byte code may lie beside the source, it lies in a folder of theirs."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("byte_code"))
+
+
+@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """Every async test runs on both loops."""
     return request.param

@@ -230,7 +230,7 @@ def main():
         error_type="memory_exhausted",
         harmless="import zlib\ndef main(): return len(zlib.decompress(zlib.compress(bytes(1 << 20))))",
         value=1 << 20,
-        policy={"compute": "HIGH", "timeout": "5s", "ram": "64MB"},
+        policy={"compute": "HIGH", "timeout": "20s", "ram": "64MB"},
         is_slow=True,
     ),
 )
@@ -320,7 +320,7 @@ OUTPUT = (
         is_truncated=True,
         harmless='def main(): print("x" * 1000); return 1',
         value=1,
-        policy={"compute": "HIGH", "timeout": "700ms"},
+        policy={"compute": "HIGH", "timeout": "700ms", "max_output": "64KB"},
     ),
     Row(
         name="one large write",

@@ -22,6 +22,7 @@ import pytest
 from capsule import Outcome, Policy, Runtime
 from capsule._engine import folders as engine_folders
 from capsule._guest.cache import CompiledGuest
+from loops import in_turn
 
 SECRET = "what nobody gave"
 HARMLESS = "    return open('data/x.txt').read()"
@@ -270,7 +271,7 @@ def program(body: str, outside: str = "") -> str:
 
 
 @posix
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@in_turn("row", {row.name: row for row in ROWS})
 async def test_row(row: Row, guest: CompiledGuest, place: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The hostile program ends as the table says, quietly, and its neighbour passes."""
     outside = str(place.parent / "outside" / "secret.txt")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -17,6 +15,7 @@ from capsule._engine.carrier import NEVER, Carriers, Job, Step
 from capsule._engine.ticker import Ticker
 from capsule._guest.cache import CompiledGuest
 from capsule.abc import Limits
+from escape.hosts import watched
 
 SUBMITS = """
 from capsule import task
@@ -49,24 +48,6 @@ GAP = 2.0
 """Seconds that the loop may be held, in tests on a machine that does other things too."""
 
 
-@asynccontextmanager
-async def watched_loop() -> AsyncIterator[list[float]]:
-    """Measures while it is open: the longest time that the event loop did not come round, as the only item."""
-    worst = [0.0]
-
-    async def watch() -> None:
-        last = time.monotonic()
-        while True:
-            await anyio.sleep(0.005)
-            now = time.monotonic()
-            worst[0], last = max(worst[0], now - last), now
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        yield worst
-        tasks.cancel_scope.cancel()
-
-
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1])
 async def test_leaving_under_a_flood_of_calls(guest: CompiledGuest, write, delay: float) -> None:
     """A runtime that is left while guests submit calls ends them all and waits for none that never began."""
@@ -86,12 +67,12 @@ async def test_the_loop_goes_on(guest: CompiledGuest, write, source: str) -> Non
     hostile, trivial = write("hostile.py", source), write("trivial.py", TRIVIAL)
     with anyio.fail_after(20):
         async with Runtime(policy=HOG) as runtime:
-            async with watched_loop() as worst:
+            async with watched() as measures:
                 refs = [await runtime.spawn(hostile) for _ in range(2)]
                 outcomes = [await ref.outcome() for ref in refs]
             assert await runtime.run(trivial) == 42
     assert not any(outcome.success for outcome in outcomes)
-    assert worst[0] < GAP
+    assert measures.gap < GAP
 
 
 @pytest.mark.slow
@@ -102,7 +83,7 @@ async def test_fills_that_cannot_be_interrupted(guest: CompiledGuest, write) -> 
         async with Runtime(policy=HOG) as runtime:
             await runtime.run(trivial)
             began = time.monotonic()
-            async with watched_loop() as worst:
+            async with watched() as measures:
                 refs = [await runtime.spawn(fills) for _ in range(3)]
                 answered = time.monotonic()
                 assert await runtime.run(trivial) == 42
@@ -110,7 +91,7 @@ async def test_fills_that_cannot_be_interrupted(guest: CompiledGuest, write) -> 
                 outcomes = [await ref.outcome() for ref in refs]
             assert time.monotonic() - began < 3
     assert {outcome.error.error_type for outcome in outcomes} == {"timeout"}
-    assert worst[0] < GAP
+    assert measures.gap < GAP
 
 
 async def test_kills_lose_no_outcome(guest: CompiledGuest, write) -> None:

@@ -13,6 +13,7 @@ from capsule._guest.cache import CompiledGuest
 from escape.actor_programs import SAY
 from escape.hosts import watched
 from escape.test_memory import FORGES
+from loops import in_turn
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +77,10 @@ def main():
     rest = ",".join(["[]"] * 4_000_000)
     for _ in range(3): say("tell", '{"ref":{"capsule:actor":1},"method":"take","args":[["\\\\u0041",' + rest + ']],"kwargs":{}}')
 """,
+}
+"""Payloads that take the host long to look through, in whichever thread it does so."""
+
+FLOODS = {
     "tells without end": """
 @actor
 class Calm:
@@ -111,7 +116,7 @@ def main():
     for _ in range(6):
         me = Self()
         me.tell.go(me)
-    time.sleep(4)
+    time.sleep(9)
 """,
     "actors started and stopped": """
 @actor
@@ -147,13 +152,11 @@ async def main():
 }
 
 
-@pytest.mark.parametrize("holds", HOLDS.values(), ids=HOLDS.keys())
-async def test_the_loop_goes_on(guest: CompiledGuest, write, holds: str) -> None:
-    """The loop comes round, a neighbour is answered, and all of it is over soon after its time."""
-    hostile = write("a.py", SAY + "import time\n" + FORGES + holds)
+async def check_the_loop_goes_on(write, hostile: str, timeout: str) -> None:
+    hostile = write("a.py", SAY + "import time\n" + FORGES + hostile)
     trivial = write("t.py", "def main(): return 42")
     with anyio.fail_after(60):
-        async with Runtime(policy=Policy(compute="HIGH", timeout="5s")) as runtime:
+        async with Runtime(policy=Policy(compute="HIGH", timeout=timeout)) as runtime:
             async with watched() as measures:
                 ref = await runtime.spawn(hostile)
                 await anyio.sleep(1)
@@ -165,6 +168,18 @@ async def test_the_loop_goes_on(guest: CompiledGuest, write, holds: str) -> None
             assert await runtime.run(trivial) == 42
             assert runtime.actors() == []
     assert measures.gap < GAP
+
+
+@in_turn("holds", HOLDS)
+async def test_the_loop_goes_on(guest: CompiledGuest, write, holds: str) -> None:
+    """The loop comes round, a neighbour is answered, and all of it is over soon after its time."""
+    await check_the_loop_goes_on(write, holds, "5s")
+
+
+@pytest.mark.parametrize("floods", FLOODS.values(), ids=FLOODS.keys())
+async def test_the_loop_goes_on_under_a_flood(guest: CompiledGuest, write, floods: str) -> None:
+    """Nor does it matter how many calls there are, on a loop that is fair or on one that is not."""
+    await check_the_loop_goes_on(write, floods, "2500ms")
 
 
 ASKED = {
@@ -203,7 +218,7 @@ async def test_the_loop_goes_on_while_it_works_itself(guest: CompiledGuest, writ
 import os, re, time
 import capsule_sdk._streams as streams
 calls = streams.calls
-@actor(ram="128MB", timeout="500ms", max_restarts=100)
+@actor(ram="128MB", timeout="300ms", max_restarts=100)
 class Hostile:
     def short(self): return 1
     def long(self):

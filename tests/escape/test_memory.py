@@ -15,6 +15,7 @@ from capsule import InvalidProgram, Policy, Runtime
 from capsule._guest.cache import CompiledGuest
 from escape.actor_programs import ACTOR, SAY
 from escape.hosts import needs_proc, watched
+from loops import in_turn
 
 pytestmark = [needs_proc, pytest.mark.slow]
 
@@ -57,7 +58,7 @@ def sub(x): time.sleep(60)
 def main():
     payload = '{"task":"sub","args":[' + MANY + '],"kwargs":{}}'
     for _ in range(20): calls.submit("task", payload)
-    time.sleep(4)
+    time.sleep(3)
 """,
     "arguments of asks that wait": """
 @actor(max_mailbox=1)
@@ -69,7 +70,7 @@ def main():
     payload = '{"ref":{"capsule:actor":1},"method":"rest","args":[%s],"kwargs":{}}'
     for _ in range(3): calls.submit("tell", payload % "")
     for _ in range(20): calls.submit("ask", payload % MANY)
-    time.sleep(4)
+    time.sleep(3)
 """,
     "results of senders whose tells wait": """
 @actor
@@ -92,7 +93,7 @@ class Fat:
 @task
 def main():
     for _ in range(12): Fat()
-    time.sleep(5)
+    time.sleep(3)
 """,
     "results of messages that started actors": """
 @actor
@@ -106,7 +107,7 @@ class Fat:
 def main():
     Fat()
     for _ in range(12): calls.submit("ask", '{"ref":{"capsule:actor":1},"method":"go","args":[],"kwargs":{}}')
-    time.sleep(5)
+    time.sleep(3)
 """,
     "messages in mailboxes": """
 @actor
@@ -127,19 +128,19 @@ def main():
     slow = Slow()
     for _ in range(999): slow.tell.rest()
     for _ in range(900): calls.submit("ask", '{{"ref":{{"capsule:actor":1}},"method":"rest","args":[],"kwargs":{{}}}}')
-    time.sleep(3)
+    time.sleep(2)
 """,
     "refusals that nobody takes": """
 @task
 def main():
     payload = '{"task":"' + "\\x7f" * 5_000_000 + '","args":[],"kwargs":{}}'
     for _ in range(20): calls.submit("task", payload)
-    time.sleep(3)
+    time.sleep(2)
 """,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOARDS)
+@in_turn("name", {name: name for name in HOARDS})
 async def test_memory_is_bounded(guest: CompiledGuest, write, name: str) -> None:
     """The process grows by no more than the sandboxes may have, and the runtime answers."""
     hostile = write("a.py", SAY + "import time\n" + FORGES + HOARDS[name])
@@ -161,7 +162,7 @@ async def test_memory_is_bounded(guest: CompiledGuest, write, name: str) -> None
 async def test_a_stream_that_nobody_reads(guest: CompiledGuest, write) -> None:
     """Events of results as large as they may be wait for a reader in a bounded room."""
     sub = "@task\ndef sub(): answer('{\"ok\":' + MANY + '}')\n"
-    main = '@task\ndef main():\n    for _ in range(20): say(\'task\', \'{"task":"sub","args":[],"kwargs":{}}\')\n'
+    main = '@task\ndef main():\n    for _ in range(10): say(\'task\', \'{"task":"sub","args":[],"kwargs":{}}\')\n'
     file = write("a.py", SAY + FORGES + sub + main)
     policy = Policy(compute="HIGH", timeout="20s")
     async with Runtime(policy=policy) as runtime, runtime.events(), watched() as measures:

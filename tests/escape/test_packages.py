@@ -20,6 +20,22 @@ from packages.wheels import Index
 ASK = "    from capsule_sdk._wire import call\n    def ask(**what): return call('package', what, lambda e: OSError(e['message']))\n"
 FINE = "# /// script\n# dependencies = ['foo']\n# ///\ndef main():\n    import foo\n    return foo.VERSION\n"
 
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """An index that has the neighbours' package, and whatever wheel a row puts beside it."""
+    made = Index(tmp_path_factory.mktemp("index") / "wheels")
+    made.wheel("foo")
+    return made
+
+
+@pytest.fixture
+def shared_index(kept: Index, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """The same for every row, so that the neighbours' package is fetched once."""
+    kept.be_the_only_one(monkeypatch)
+    return kept
+
+
 # Programs whose metadata wants more than packages. None gets as far as pip.
 
 METADATA = {
@@ -48,9 +64,8 @@ METADATA = {
 
 
 @pytest.mark.parametrize("content", METADATA.values(), ids=METADATA)
-async def test_metadata(content: str, index: Index, guest: CompiledGuest, write, tmp_path: Path) -> None:
+async def test_metadata(content: str, shared_index: Index, guest: CompiledGuest, write) -> None:
     """Refused with the line, before anything is fetched or runs."""
-    index.wheel("foo")
     heard: list[str] = []
     async with Runtime(progress=heard.append) as runtime:
         write("hostile.py", f"# /// script\n# {content}\n# ///\ndef main(): return 1\n")
@@ -177,10 +192,9 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("members", ARCHIVES.values(), ids=ARCHIVES)
-async def test_an_archive(members, index: Index, guest: CompiledGuest, write) -> None:
+async def test_an_archive(members, shared_index: Index, guest: CompiledGuest, write) -> None:
     """Refused by the package's name, and nothing of it is on the disk."""
-    index.wheel("foo")
-    bad_wheel(index, members)
+    bad_wheel(shared_index, members)
     async with Runtime(progress=lambda _: None) as runtime:
         with pytest.raises(InvalidPackages, match="bad"):
             await runtime.run(write("hostile.py", FINE.replace("foo", "bad")))

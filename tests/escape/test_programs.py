@@ -1,9 +1,10 @@
-"""The sandbox's specification: every row of the table, on both loops."""
+"""The sandbox's specification: every row of the table, those with actors on both loops and the others on one."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -15,14 +16,15 @@ from capsule._values import Outcome
 from escape.actor_programs import ACTOR_ROWS
 from escape.programs import ANYTHING, Row
 from escape.programs import ROWS as PLAIN_ROWS
+from loops import in_turn
 
 MOST_TEXT = 40_000  # characters that a guest's words about its own failure may take
 ROWS = (*PLAIN_ROWS, *ACTOR_ROWS)
 LIMITS = {"timeout": "2s"}  # for rows that do not say otherwise
 
 
-def _cases() -> list[object]:
-    return [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.is_slow else []) for row in ROWS]
+def _cases(rows: Iterable[Row]) -> list[object]:
+    return [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.is_slow else []) for row in rows]
 
 
 def _host_words() -> tuple[str, ...]:
@@ -48,9 +50,19 @@ def test_names_are_unique() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize("row", _cases())
+@in_turn("row", {row.name: row for row in PLAIN_ROWS})
 async def test_row(row: Row, guest: CompiledGuest, write, caplog: pytest.LogCaptureFixture) -> None:
     """The hostile program ends as the table says, the runtime still answers, and the neighbour passes."""
+    await _check_row(row, write, caplog)
+
+
+@pytest.mark.parametrize("row", _cases(ACTOR_ROWS))
+async def test_row_of_actors(row: Row, guest: CompiledGuest, write, caplog: pytest.LogCaptureFixture) -> None:
+    """The same for those whose actors are hostile."""
+    await _check_row(row, write, caplog)
+
+
+async def _check_row(row: Row, write, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     hostile, harmless, trivial = (
         write("hostile.py", row.hostile),

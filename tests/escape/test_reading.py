@@ -20,10 +20,10 @@ def test_a_program_cannot_declare_endless_output(write) -> None:
 def test_a_chain_of_names_is_refused_at_once(write) -> None:
     """CPython's parser takes time with the square of such a chain; it never sees this one."""
     file = write("a.py", "def main(): pass\nimport a" + ".a" * 40_000)
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(InvalidProgram, match=r"a\.py:2: more than 5,000 names in one chain"):
         read_program(file)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_neighbour(write) -> None:
@@ -68,12 +68,12 @@ def test_reading_takes_time_with_the_length_alone(write, source: str) -> None:
     """A file as large as it may be is read or refused while one could wait for it."""
     assert len(source) <= 256 << 10
     file = write("a.py", source)
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         read_program(file)
     except InvalidProgram as refused:
         assert "a.py" in str(refused)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize(

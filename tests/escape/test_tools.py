@@ -18,6 +18,7 @@ from capsule import Policy, Runtime, Tool
 from capsule._guest.cache import CompiledGuest
 from escape.actor_programs import ACTOR, SAY
 from escape.hosts import watched
+from host.jobs import stray
 
 TRY = """
 from capsule import ToolError
@@ -205,7 +206,7 @@ async def test_a_tool_that_fails_at_every_call(guest: CompiledGuest, write, capl
         raise ValueError(f"no {number}")
 
     source = (
-        ACTOR + TRY + "@task\ndef main():\n    for n in range(3000): attempt(lambda: tools.fails(n))\n    return 1\n"
+        ACTOR + TRY + "@task\ndef main():\n    for n in range(600): attempt(lambda: tools.fails(n))\n    return 1\n"
     )
     file = write("a.py", source)
     caplog.set_level(logging.WARNING)
@@ -233,14 +234,7 @@ async def test_no_guest_ends_the_runtime_through_a_tool(guest: CompiledGuest, wr
         argparse.ArgumentParser(exit_on_error=True).parse_args(["--no-such"])
 
     async def given_up() -> None:
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            try:
-                await anyio.sleep_forever()
-            except anyio.get_cancelled_exc_class() as error:
-                kept = error
-                raise
-        raise kept
+        raise await stray()
 
     file = write("a.py", ACTOR + TRY + "@task\ndef main(): return [attempt(tools.exits), attempt(tools.given_up)]")
     harmless = write("b.py", "def main(): return 1")

@@ -66,3 +66,15 @@ class Held:
     async def wait_begun(self) -> None:
         """Wait until one more call is at work in its thread."""
         assert await anyio.to_thread.run_sync(self.began.acquire, True, 20)
+
+
+async def stray() -> BaseException:
+    """A cancellation that is over, as whoever waits for a cancelled task of asyncio's gets one."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as error:
+            kept = error
+            raise
+    return kept

@@ -15,7 +15,7 @@ import pytest
 from capsule import Denied, InvalidArguments, ToolError
 from capsule._host.tool_threads import MOST_THREADS, Threads
 from capsule._host.tools import Tool, Tools, make_tool_capability
-from host.jobs import CONTEXT, Desk, Held, desk
+from host.jobs import CONTEXT, Desk, Held, desk, stray
 
 
 class Database:
@@ -198,18 +198,6 @@ async def test_what_is_no_exception(name: str) -> None:
         with pytest.raises(Fatal) as caught:
             await opened.call(name)
     assert caught.value is error
-
-
-async def stray() -> BaseException:
-    """A cancellation that is over, as whoever waits for a cancelled task of asyncio's gets one."""
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        try:
-            await anyio.sleep_forever()
-        except anyio.get_cancelled_exc_class() as error:
-            kept = error
-            raise
-    return kept
 
 
 @pytest.mark.parametrize("name", ["plain", "awaited"])

@@ -9,14 +9,14 @@ import pytest
 
 from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
 from capsule._guest.cache import CompiledGuest
+from loops import in_turn
 from packages.wheels import Index
 
 BLOCK = "# /// script\n# dependencies = [{}]\n# ///\n"
 
 
-@pytest.fixture
-def foo(index: Index) -> Index:
-    """A package with a bit of everything."""
+def fill(index: Index) -> Index:
+    """A package with a bit of everything, and those beside it."""
     index.wheel(
         "foo",
         "1.2",
@@ -33,7 +33,21 @@ def foo(index: Index) -> Index:
         },
     )
     index.wheel("bar")
+    index.wheel("baz")
+    index.wheel("nat", tag="cp314-cp314-manylinux_2_17_x86_64")
     return index
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return fill(Index(tmp_path_factory.mktemp("index") / "wheels"))
+
+
+@pytest.fixture
+def foo(filled: Index, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """An index that is the same for all tests, so that each set of packages is fetched and compiled once."""
+    filled.be_the_only_one(monkeypatch)
+    return filled
 
 
 def program(body: str, packages: str = "'foo'") -> str:
@@ -167,8 +181,6 @@ async def test_tasks_of_an_application(foo: Index, guest: CompiledGuest) -> None
 
 async def test_both_ways_at_once(foo: Index, guest: CompiledGuest, write) -> None:
     """A file gets the runtime's packages and its own."""
-    index = foo
-    index.wheel("baz")
     async with Runtime(packages=["baz"], progress=lambda _: None) as runtime:
         body = "    import baz, foo; return [baz.VERSION, foo.__version__]"
         assert await runtime.run(write("app.py", program(body))) == ["1.0", "1.2"]
@@ -188,7 +200,6 @@ async def test_a_runtime_that_takes_none_from_files(foo: Index, guest: CompiledG
 
 async def test_what_cannot_be_had_is_said_before_anything_runs(foo: Index, guest: CompiledGuest, write) -> None:
     """As an error for the caller, and as an envelope; a runtime with such packages does not open."""
-    foo.wheel("nat", tag="cp314-cp314-manylinux_2_17_x86_64")
     async with Runtime(progress=lambda _: None) as runtime:
         with pytest.raises(InvalidPackages, match="nat needs compiled code"):
             await runtime.run(write("app.py", program("    return 1", "'nat'")))
@@ -203,8 +214,9 @@ async def test_what_cannot_be_had_is_said_before_anything_runs(foo: Index, guest
         Runtime(packages=["--index-url=http://example.com"])
 
 
-async def test_byte_code_is_made_once(foo: Index, guest: CompiledGuest, write) -> None:
+async def test_byte_code_is_made_once(index: Index, guest: CompiledGuest, write) -> None:
     """The first runtime hears of it, the next one does not."""
+    fill(index)
     heard: list[str] = []
     file = write("app.py", program("    import foo; return foo.double(1)"))
     for _ in range(2):
@@ -259,12 +271,12 @@ async def test_requests(guest: CompiledGuest, write) -> None:
 
 
 @pytest.mark.slow
-async def test_real_packages_that_cannot_go_along(guest: CompiledGuest, write) -> None:
+@in_turn("name", {"numpy": "numpy", "pandas": "pandas"})
+async def test_real_packages_that_cannot_go_along(guest: CompiledGuest, write, name: str) -> None:
     """Each by its name, with the reason."""
     async with Runtime(progress=lambda _: None) as runtime:
-        for name, words in {"numpy": "numpy needs compiled code", "pandas": "pandas needs compiled code"}.items():
-            with pytest.raises(InvalidPackages, match=words):
-                await runtime.run(write("app.py", program("    return 1", repr(name))))
+        with pytest.raises(InvalidPackages, match=f"{name} needs compiled code"):
+            await runtime.run(write("app.py", program("    return 1", repr(name))))
 
 
 def test_sources_name_no_machine(foo: Index, tmp_path: Path) -> None:

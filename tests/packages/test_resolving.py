@@ -130,8 +130,9 @@ def test_only_another_python(index: Index, chosen) -> None:
         chosen("bar")
 
 
-def test_versions_that_never_fit(index: Index, chosen) -> None:
+def test_versions_that_never_fit(index: Index, chosen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that throw each other out are given up in the end."""
+    monkeypatch.setattr(resolving, "MAX_ROUNDS", 6)
     index.wheel("foo", "2.0", needs=["bar<2"])
     index.wheel("foo", "1.0", needs=["bar>=2"])
     index.wheel("bar", "2.0", needs=["foo>=2"])

@@ -54,12 +54,16 @@ class Index:
         script.unlink()
         return file
 
+    def be_the_only_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let pip see nothing else."""
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(self.folder))
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
 
 @pytest.fixture
 def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Index:
     """An empty index, which pip takes for the only one there is."""
     made = Index(tmp_path_factory.mktemp("index") / "wheels")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(made.folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    made.be_the_only_one(monkeypatch)
     return made

@@ -90,12 +90,13 @@ class GuestStore:
     def begin_here(self) -> None:
         """The next slice is on the event loop, and a short one."""
         self.yield_after(FUEL_HERE)
+        self._epochs = self._guest.epochs  # before the deadline: one that is over by then is never missed
         c.context_set_epoch_deadline(self._context, EPOCHS_HERE)
-        self._epochs = self._guest.epochs
 
     def leave_here(self) -> None:
         """That slice is over, and the message is not: the next ones are whole ones, if it did not end with an epoch.
 
+        None may have begun since its deadline was set: on a busy machine the deadline may be over as the slice begins.
         Compiled code that came back for an epoch has its fuel in a register, and would write an old count over ours.
         """
         if self._guest.epochs == self._epochs:
