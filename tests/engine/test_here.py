@@ -239,9 +239,9 @@ async def test_no_fuel_is_lost_if_its_first_slice_begins_late(
     begin = store.GuestStore.begin_here
 
     def late(self: store.GuestStore) -> None:
-        for _ in range(store.FIRST_EPOCHS):
-            engine._guest.tick()
         begin(self)
+        for _ in range(store.EPOCHS_HERE):
+            engine._guests.tick()
 
     monkeypatch.setattr(store.GuestStore, "begin_here", late)
     ending = await sandbox.call(request("main"), timeout=30)
