@@ -39,12 +39,22 @@ _BESIDE = Policy(compute="HIGH", ram="128MB", timeout="10s", max_message="16MB")
 """For one that compiles a program."""
 
 
+_MOST_KNOWN = 100
+
+
+def _subject(world: World, program: Program, spec: TaskSpec | ActorSpec, policy: Policy) -> Subject:
+    kind: Any = ActorSubject if isinstance(spec, ActorSpec) else TaskSubject
+    made: Subject = kind(world, program, spec, policy)
+    return made
+
+
 class Launcher:
     """Starts things in one runtime, while it is open. `tools` are those of the runtime."""
 
     def __init__(self, policies: Policies, tools: Tools, environment: Environment) -> None:
         self.world: World | None = None
         self._policies, self._tools, self._environment = policies, tools, environment
+        self._subjects: dict[int, tuple[tuple[object, ...], Subject]] = {}
 
     def opened(self) -> World:
         """Raises RuntimeClosed outside the runtime's block."""
@@ -57,9 +67,14 @@ class Launcher:
         world = self.opened()
         policy = self._policies.of(program, spec, world.engine)
         self._environment.check(policy, spec.name)
-        if isinstance(spec, ActorSpec):
-            return ActorSubject(world, program, spec, policy)
-        return TaskSubject(world, program, spec, policy)
+        about = (world, program, spec, policy)
+        known = self._subjects.get(id(spec))
+        if known is None or any(one is not other for one, other in zip(known[0], about, strict=True)):
+            known = about, _subject(*about)
+            if len(self._subjects) >= _MOST_KNOWN:  # files are read anew each time
+                self._subjects.clear()
+            self._subjects[id(spec)] = known
+        return known[1]
 
     def actor(
         self,
@@ -68,7 +83,6 @@ class Launcher:
         kwargs: dict[str, Any],
         *,
         name: str | None = None,
-        is_lasting: bool = True,
         caller: Delivery | None = None,
         tools: Tools | None = None,
     ) -> Actor:
@@ -88,7 +102,6 @@ class Launcher:
             grants=grants,
             name=name,
             caller=caller,
-            is_lasting=is_lasting,
             tools=self._granted(caller, tools),
         )
         world.registry.add(actor)

@@ -11,9 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from capsule._backend import Flag, event_type
 from capsule._engine.callbacks import LIVE
 from capsule._engine.calls import CallQueue, Refused
 from capsule._engine.carrier import Step
+from capsule._engine.core import SandboxCore
 from capsule._engine.engine import WasmEngine
 from capsule._engine.fiber import Fiber
 from capsule._engine.guest_state import GuestState
@@ -21,12 +23,13 @@ from capsule._engine.linker import CALLS
 from capsule._engine.loaded import LoadedGuest
 from capsule._engine.measure import measure_min_ram
 from capsule._engine.output import Output
-from capsule._engine.sandbox import SandboxCore, _CallJob
+from capsule._engine.port import LoopPort
+from capsule._engine.sandbox import _CallJob
 from capsule._engine.stack import accept_any_stack
 from capsule._engine.store import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE, GuestStore
 from capsule._engine.values import TooLong
 from capsule._guest.cache import CompiledGuest
-from capsule.abc import Ending, Limits
+from capsule.abc import Limits
 from capsule.errors import SetupError
 from capsule.testing import CONTRACT_SOURCE, RecordingListener
 from engine.components import Call, calling, compiled, doing, engine_of
@@ -250,10 +253,8 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_
     store = instantiated(loaded, state)
     for _ in range(20):
         loaded.tick()  # epochs that went by while it was idle
-    store.renew(10**9)
-    if is_here:
-        store.begin_here()
-        store.yield_after(FUEL_SLICE)  # which is not what ends it here
+    store.renew(10**9, is_here=is_here)
+    store.yield_after(FUEL_SLICE)  # fuel is not what ends it here
     source = (
         f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
     )
@@ -268,20 +269,21 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_
     assert counted == slices
 
 
-def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
+async def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
     """A guest that waited for a host call goes on and ends, however many epochs went by meanwhile."""
     loaded = LoadedGuest(Path(guest.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
     core = SandboxCore(loaded, state.limits, state, lambda: None)
     source = "from capsule_sdk import _wire\ndef main():\n return _wire.call('any', {})"
     request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
-    endings: list[Ending] = []
-    job = _CallJob(core, json.dumps(request), 60, True, endings.append)
+    job = _CallJob(core, json.dumps(request), 60, True, LoopPort(), Flag(event_type()))
     while job.step() is not Step.WAITING:
         pass
     for _ in range(20):
         loaded.tick()
     state.calls.complete(1, '{"ok":7}')
     assert job.step() is Step.DONE
-    assert endings[0].reply.startswith('{"ok":7')
+    await job.answered.wait()
+    assert job.ending is not None
+    assert str(job.ending.reply).startswith('{"ok":7')
     loaded.close()

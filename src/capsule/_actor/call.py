@@ -10,7 +10,7 @@ from .._values import Program
 from ..policy import Policy
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call, ready to be sent as often as it takes."""
 
     program: Program

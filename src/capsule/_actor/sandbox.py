@@ -10,6 +10,7 @@ from typing import Protocol
 
 import anyio
 
+from .._backend import Flag
 from .._units import MAX_FUEL
 from ..abc import CallContext, Ending, Limits
 from ..errors import Denied
@@ -55,7 +56,7 @@ class OpenSandbox:
         """Whether the program is in it."""
         self.is_created = False
         """Whether the constructor of an actor class has run in it."""
-        self.closed = world.new_event()
+        self.closed = Flag(world.new_event)
         self._sandbox = world.engine.open(_limits(policy, family), self)
 
     @classmethod

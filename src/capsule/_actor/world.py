@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from .. import _backend
@@ -40,6 +41,9 @@ class World(msgspec.Struct, frozen=True, eq=False):
 
     new_event: Callable[[], _backend.Event]
     """What a task waits for, on the event loop of the runtime."""
+
+    new_scope: Callable[[], CancelScope]
+    """Likewise what a part of a task is cancelled by."""
 
     secrets: Secrets = NO_SECRETS
     """What guests find placeholders of."""

@@ -69,15 +69,19 @@ class GuestStore:
         # The header declares an error for this one, but the function returns nothing: what comes back is noise.
         c.context_yield_at_epoch(self._context, 1)
         self._interval = self._epochs = 0
-        self.yield_after(FUEL_SLICE)
         # Nothing but folders in it: no arguments, variables or streams. Custom streams would be written to by threads
         # of wasmtime's own, which a guest could fill with memory and make its carrier wait for.
         _check(c.context_set_wasi(self._context, wasi))
         self.renew(state.limits.fuel)
 
-    def renew(self, fuel: int) -> None:
-        """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle."""
-        self.begin_slice()
+    def renew(self, fuel: int, *, is_here: bool = False) -> None:
+        """What the guest may burn from now on, and a whole slice to begin with: epochs went by while it was idle.
+
+        A short one if it `is_here`, on the event loop.
+        """
+        self._epochs = self._guest.epochs  # before the deadline: one that is over by then is never missed
+        self._begin_slice(EPOCHS_HERE if is_here else FIRST_EPOCHS)
+        self.yield_after(FUEL_HERE if is_here else FUEL_SLICE)
         if self.is_metered:
             _check(c.context_set_fuel(self._context, fuel))
 
@@ -85,13 +89,10 @@ class GuestStore:
         """A whole slice: with a deadline that passed while the guest waited, it would come back at its first check,
         and go behind all others.
         """
-        c.context_set_epoch_deadline(self._context, FIRST_EPOCHS if self.is_metered else FIRST_UNMETERED)
+        self._begin_slice(FIRST_EPOCHS)
 
-    def begin_here(self) -> None:
-        """The next slice is on the event loop, and a short one."""
-        self.yield_after(FUEL_HERE)
-        self._epochs = self._guest.epochs  # before the deadline: one that is over by then is never missed
-        c.context_set_epoch_deadline(self._context, EPOCHS_HERE)
+    def _begin_slice(self, epochs: int) -> None:
+        c.context_set_epoch_deadline(self._context, epochs if self.is_metered else FIRST_UNMETERED)
 
     def leave_here(self) -> None:
         """That slice is over, and the message is not: the next ones are whole ones, if it did not end with an epoch.
