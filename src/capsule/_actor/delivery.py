@@ -146,8 +146,7 @@ class Delivery:
     async def run(self) -> Outcome:
         """Attempt until there is an answer or no attempt is left. Cancelling ends the sandbox and raises."""
         name = self.call.name
-        if self._ended_as is None:
-            self.world.notify(self._started())
+        self.world.notify(self._started())
         try:
             self._end = await self._attempts()
         finally:
