@@ -1,7 +1,7 @@
 """Where capsule's speed is known: `python -m benches` measures it beside its peers."""
 
 NAMES = (
-    *("fresh", "sleepers", "crowd", "idle", "ask"),
+    *("fresh", "again", "sleepers", "crowd", "idle", "ask"),
     *("edit", "warm"),
     *("cpu", "cores", "lag", "stop"),
     *("http", "journal", "ring", "fanout"),

@@ -69,9 +69,13 @@ async def capsule() -> AsyncIterator[Rounds]:
     with serving() as url:
         async with Runtime(max_sandboxes=COUNT) as runtime:
 
+            async def one() -> None:
+                assert await runtime.run(fetch, url) == "ok"
+
             async def all_at_once() -> None:
-                refs = [await runtime.spawn(fetch, url) for _ in range(COUNT)]
-                assert all([(await ref.outcome()).result == "ok" for ref in refs])
+                async with anyio.create_task_group() as group:
+                    for _ in range(COUNT):
+                        group.start_soon(one)
 
             async def from_inside() -> list[float]:
                 return (await runtime.run(time_each, url, SAMPLES + 1))[1:]

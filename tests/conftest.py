@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -40,6 +41,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 def guest() -> CompiledGuest:
     """The real guest, from the cache or built on first use."""
     return anyio.run(ensure_guest)
+
+
+@pytest.fixture(scope="session")
+def unmetered() -> CompiledGuest:
+    """The same without a meter."""
+    return anyio.run(partial(ensure_guest, is_metered=False))
 
 
 @pytest.fixture

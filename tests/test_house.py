@@ -32,7 +32,7 @@ LEVELS: list[set[str]] = [
     {"_actor", "_child", "_guest", "_engine", "_host", "_journal", "_packages", "_task", "testing"},
     {"_environment", "_folders"},
     {"_installing", "_items", "_policies", "_project_file", "_setup", "_source", "_wiring"},
-    {"_provision"},
+    {"_codes", "_provision"},
     {"_launcher"},
     {"_runtime"},
     {"_run"},

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsule import InvalidPolicy, Policy
+from capsule._units import MAX_FUEL
 from capsule.policy import (
     COMPUTE_LEVELS,
-    MAX_FUEL,
     MAX_RAM,
     MAX_TIMEOUT,
+    UNMETERED,
     format_size,
     parse_compute,
     parse_duration,
@@ -69,6 +70,9 @@ def number(policy: Policy, field: str) -> float:
         ("1_000", 1000),
         (1, 1),
         (MAX_FUEL, MAX_FUEL),
+        ("UNMETERED", UNMETERED),
+        (" unmetered", UNMETERED),
+        (UNMETERED, UNMETERED),
     ],
 )
 def test_compute(value: int | str, fuel: int) -> None:
@@ -91,7 +95,7 @@ BAD_COMPUTE = [
     True,
     None,
     [],
-    MAX_FUEL + 1,
+    UNMETERED + 1,
     "٣",
     math.nan,
 ]
@@ -100,7 +104,7 @@ BAD_COMPUTE = [
 @pytest.mark.parametrize("value", BAD_COMPUTE, ids=repr)
 def test_bad_compute(value: Any) -> None:
     """Everything else is refused with the field's name and what is allowed."""
-    with pytest.raises(InvalidPolicy, match=r"^compute: .* LOW, MEDIUM, HIGH or a number"):
+    with pytest.raises(InvalidPolicy, match=r"^compute: .* LOW, MEDIUM, HIGH, UNMETERED or a number"):
         parse_compute(value)
 
 
@@ -259,8 +263,8 @@ def test_every_field_has_a_finite_default(field: str) -> None:
 
 
 def test_levels_are_those_of_capsule_run() -> None:
-    """A compute level is worth what capsule-run's users know."""
-    assert COMPUTE_LEVELS == {"LOW": 10**8, "MEDIUM": 2 * 10**9, "HIGH": 5 * 10**10}
+    """A compute level is worth what capsule-run's users know; one is ours, and more than any number of units."""
+    assert COMPUTE_LEVELS == {"LOW": 10**8, "MEDIUM": 2 * 10**9, "HIGH": 5 * 10**10, "UNMETERED": 2**63}
 
 
 def test_an_unknown_limit() -> None:
@@ -300,10 +304,10 @@ durations = st.floats(0.001, 86400) | st.builds(
 )
 policies = st.builds(
     Policy,
-    compute=st.integers(1, MAX_FUEL) | st.sampled_from(sorted(COMPUTE_LEVELS)),
+    compute=st.integers(1, UNMETERED) | st.sampled_from(sorted(COMPUTE_LEVELS)),
     timeout=durations,
     **{field: sizes(field) for field in ("ram", "max_output", "max_message", "max_response")},
-    family_compute=st.none() | st.integers(1, MAX_FUEL),
+    family_compute=st.none() | st.integers(1, UNMETERED),
     family_ram=st.none() | sizes("max_output"),
     idle_timeout=st.none() | durations,
     restart_window=durations,

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint
+
 CallSoon = Callable[[Callable[[], None]], None]
 
 
@@ -17,6 +20,34 @@ class Event(Protocol):
 
     async def wait(self) -> object:
         """Until it is set."""
+
+
+class Flag:
+    """Something that happens once. The event that is waited for is only made if somebody waits: it is large, and most
+    often nobody does.
+    """
+
+    __slots__ = ("_event", "_new_event", "is_set")
+
+    def __init__(self, new_event: Callable[[], Event]) -> None:
+        self._new_event = new_event
+        self._event: Event | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """It has happened."""
+        self.is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Until it has happened. Gives others a turn in any case."""
+        if self.is_set:
+            await checkpoint()
+            return
+        if self._event is None:
+            self._event = self._new_event()
+        await self._event.wait()
 
 
 def current_call_soon() -> CallSoon:
@@ -44,6 +75,11 @@ def _is_trio() -> bool:
     import trio
 
     return trio.lowlevel.in_trio_task()
+
+
+def scope_type() -> Callable[[], CancelScope]:
+    """The scopes of anyio for the loop that runs now, without asking at each which loop that is."""
+    return type(CancelScope())
 
 
 def event_type() -> Callable[[], Event]:

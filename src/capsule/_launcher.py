@@ -5,23 +5,26 @@ The runtime asks for its users, and the capabilities ask for the guests, who nam
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from ._actor.actor import Actor
-from ._actor.delivery import Delivery, FreshHome
+from ._actor.delivery import Delivery, FreshHome, HeldHome
 from ._actor.family import Family
 from ._actor.grants import Grants
 from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.subject import ActorSubject, Subject, TaskSubject, task_call
 from ._actor.world import World
+from ._codes import NoPlace
 from ._environment import Environment
 from ._host.tools import Tools
 from ._policies import Policies
 from ._provision import COMPILER
+from ._secrets import NO_SECRETS
 from ._values import ActorSpec, Program, TaskSpec
 from .abc import CallContext
 from .errors import RuntimeClosed
@@ -32,6 +35,18 @@ __all__ = ["Launcher"]
 _COMPILING = Policy(compute="HIGH", ram="128MB", timeout="60s", max_message="64MB")
 """For a sandbox that compiles packages, whatever the programs that need them may use."""
 
+_BESIDE = Policy(compute="HIGH", ram="128MB", timeout="10s", max_message="16MB")
+"""For one that compiles a program."""
+
+
+_MOST_KNOWN = 100
+
+
+def _subject(world: World, program: Program, spec: TaskSpec | ActorSpec, policy: Policy) -> Subject:
+    kind: Any = ActorSubject if isinstance(spec, ActorSpec) else TaskSubject
+    made: Subject = kind(world, program, spec, policy)
+    return made
+
 
 class Launcher:
     """Starts things in one runtime, while it is open. `tools` are those of the runtime."""
@@ -39,6 +54,7 @@ class Launcher:
     def __init__(self, policies: Policies, tools: Tools, environment: Environment) -> None:
         self.world: World | None = None
         self._policies, self._tools, self._environment = policies, tools, environment
+        self._subjects: dict[int, tuple[tuple[object, ...], Subject]] = {}
 
     def opened(self) -> World:
         """Raises RuntimeClosed outside the runtime's block."""
@@ -51,9 +67,14 @@ class Launcher:
         world = self.opened()
         policy = self._policies.of(program, spec, world.engine)
         self._environment.check(policy, spec.name)
-        if isinstance(spec, ActorSpec):
-            return ActorSubject(world, program, spec, policy)
-        return TaskSubject(world, program, spec, policy)
+        about = (world, program, spec, policy)
+        known = self._subjects.get(id(spec))
+        if known is None or any(one is not other for one, other in zip(known[0], about, strict=True)):
+            known = about, _subject(*about)
+            if len(self._subjects) >= _MOST_KNOWN:  # files are read anew each time
+                self._subjects.clear()
+            self._subjects[id(spec)] = known
+        return known[1]
 
     def actor(
         self,
@@ -62,7 +83,6 @@ class Launcher:
         kwargs: dict[str, Any],
         *,
         name: str | None = None,
-        is_lasting: bool = True,
         caller: Delivery | None = None,
         tools: Tools | None = None,
     ) -> Actor:
@@ -82,7 +102,6 @@ class Launcher:
             grants=grants,
             name=name,
             caller=caller,
-            is_lasting=is_lasting,
             tools=self._granted(caller, tools),
         )
         world.registry.add(actor)
@@ -137,14 +156,34 @@ class Launcher:
         return self.actor(self.subject(context.program, spec), args, kwargs, caller=delivery_of(context)).ref()
 
     async def compiled(self, files: list[tuple[str, str]]) -> list[str | None] | None:
-        """Byte code of Python files (path, base64 of the source), made by a sandbox; None if it did not answer."""
-        world = replace(self.opened(), notify=lambda _: None)  # work of ours, which no listener asked for
+        """Byte code of packages' files (path, base64 of the source), made by a sandbox; None if it did not answer."""
+        found = await self._compiled(self.opened(), COMPILER.tasks[0], _COMPILING, files, FreshHome(None))
+        return found if isinstance(found, list) else None
+
+    async def compiled_beside(self, files: list[tuple[str, str]]) -> Any:
+        """What a sandbox says is the byte code of a program's files (path, source). Raises NoPlace if all are taken."""
+        world = self.world
+        place = world.admission.enter_now(_BESIDE.ram_bytes) if world is not None else None
+        if world is None or place is None:
+            raise NoPlace
+        return await self._compiled(world, COMPILER.tasks[1], _BESIDE, files, HeldHome(place))
+
+    async def _compiled(
+        self, world: World, spec: TaskSpec, policy: Policy, files: list[tuple[str, str]], home: FreshHome
+    ) -> Any:
+        """In a world of its own: no listener asked for it, and nothing of the host is there for what it compiles."""
+        world = replace(
+            world,
+            notify=lambda _: None,
+            numbers=itertools.count(1),
+            capabilities={},
+            secrets=NO_SECRETS,
+            environment=lambda _: {},
+            code_of=lambda _: (),
+        )
         grants = Grants(world)
-        call = task_call(world, COMPILER, COMPILER.tasks[0], _COMPILING, [files], {}, grants)
-        outcome = await Delivery(
-            world, call, FreshHome(None), family=Family(_COMPILING), grants=grants, tools=self._tools
-        ).run()
-        return outcome.result if outcome.success and isinstance(outcome.result, list) else None
+        call = task_call(world, COMPILER, spec, policy, [files], {}, grants)
+        return (await Delivery(world, call, home, family=Family(policy), grants=grants).run()).result
 
     def _granted(self, caller: Delivery | None, tools: Tools | None) -> object:
         if caller is not None:

@@ -41,25 +41,15 @@ BATCH = 512 << 10
 
 COMPILER = Program(
     path="compile.py",
-    source="""
-import base64, marshal, warnings, zlib
-def main(files):
-    warnings.simplefilter("ignore")
-    return [compiled(*file) for file in files]
-def compiled(path, source):
-    try:
-        code = compile(base64.b64decode(source), path, "exec", dont_inherit=True)
-        return base64.b64encode(zlib.compress(marshal.dumps(code), 6)).decode()
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-""",
-    tasks=(
+    source="from capsule_sdk._byte_code import of_packages, of_program",
+    tasks=tuple(
         TaskSpec(
             name="compile",
-            function="main",
-            line=3,
+            function=function,
+            line=1,
             parameters=(Parameter(name="files", kind="positional_or_keyword", required=True),),
-        ),
+        )
+        for function in ("of_packages", "of_program")
     ),
 )
 """What the sandbox does. A file that does not compile goes along as its source, and fails where it is imported."""

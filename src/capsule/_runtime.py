@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from ._actor.admission import Admission
 from ._actor.delivery import Delivery, FreshHome
+from ._actor.errand import Errand
 from ._actor.events import EventStream
 from ._actor.family import Family
 from ._actor.grants import Grants
@@ -27,7 +28,8 @@ from ._actor.session import Session, check_language, evaluation_of
 from ._actor.subject import SessionSubject, check_size
 from ._actor.switchboard import Switchboard
 from ._actor.world import World
-from ._backend import event_type
+from ._backend import event_type, scope_type
+from ._codes import Codes
 from ._environment import Environment
 from ._host.http import Http
 from ._host.tools import Tool, Tools
@@ -107,7 +109,7 @@ class Runtime:
         self._admission = Admission(max_sandboxes, parse_size(max_memory, "max_memory"))
         self._policies = Policies(policy, ceiling, self._admission)
         self._on_event, self._progress = on_event, progress
-        self._streams: WeakSet[EventStream] = WeakSet()
+        self._streams: WeakSet[EventStream] | None = None  # made for the first: it is asked about with every event
         self._journal = journal_of(journal)
         self._given_engine = engine
         self._provision = Provision(packages, takes_declared=script_packages)
@@ -147,7 +149,8 @@ class Runtime:
             tasks.start_soon(switchboard.serve, tasks)
             self._tasks = tasks
             registry = Registry()
-            self._admission.on_shortage = registry.free_one
+            codes = Codes(self._launcher.compiled_beside, self._start_soon)
+            self._admission.on_shortage = lambda: codes.give_way() or registry.free_one()
             self._launcher.world = World(
                 engine,
                 tasks,
@@ -159,9 +162,12 @@ class Runtime:
                 write,
                 self._source.check_arguments,
                 event_type(),
+                scope_type(),
                 self._secrets,
                 self._environment.of,
+                codes.of if self._given_engine is None else lambda _: (),  # whose guest may be no Python at all
             )
+            stack.callback(codes.close)
             stack.callback(self._provision.close)
             self._stack = stack.pop_all()
         try:
@@ -183,7 +189,7 @@ class Runtime:
             raise
         finally:
             self._is_entered = False
-            for stream in self._streams:
+            for stream in self._streams or ():
                 stream.close()
 
     async def _prepare_packages(self) -> None:
@@ -196,7 +202,10 @@ class Runtime:
         from ._engine.engine import WasmEngine
 
         guest = await ensure_guest(self._progress)
-        return WasmEngine(Path(guest.file), min_ram=guest.min_ram)
+        return WasmEngine(Path(guest.file), min_ram=guest.min_ram, find_unmetered=self._find_unmetered)
+
+    async def _find_unmetered(self) -> Path:
+        return Path((await ensure_guest(self._progress, is_metered=False)).file)
 
     async def run(self, task: Runnable, /, *args: Any, tools: Toolbox = (), **kwargs: Any) -> Any:
         """Run a task in a fresh sandbox and wait for its value.
@@ -304,6 +313,8 @@ class Runtime:
         """
         self._opened()
         stream = EventStream(size)
+        if self._streams is None:
+            self._streams = WeakSet()
         self._streams.add(stream)
         return stream
 
@@ -345,14 +356,14 @@ class Runtime:
         if limit < 1:
             raise UsageError(f"limit: {limit!r} is not a whole number of 1 or more")
         granted = self._tools.merged(Tools.of(tools))
-        at_work: deque[ActorRef] = deque()
+        at_work: deque[Errand] = deque()
         try:
             async with aclosing(each(items)) as taken:
                 async for item in taken:
                     program, spec = self._source.resolve_task(task)
                     program = await self._provision.prepare(program)
-                    subject = self._launcher.subject(program, spec)
-                    at_work.append(self._launcher.actor(subject, (item,), {}, is_lasting=False, tools=granted).ref())
+                    delivery = self._launcher.delivery(program, spec, (item,), {}, tools=granted)
+                    at_work.append(Errand(self._opened(), delivery))
                     if len(at_work) >= limit:
                         yield await at_work[0].outcome()
                         at_work.popleft()
@@ -360,8 +371,8 @@ class Runtime:
                 yield await at_work[0].outcome()
                 at_work.popleft()
         finally:
-            for ref in at_work:
-                ref.kill()
+            for errand in at_work:
+                errand.end()
 
     def _opened(self) -> World:
         return self._launcher.opened()
@@ -372,7 +383,7 @@ class Runtime:
         self._tasks.start_soon(*work)
 
     def _notify(self, event: Event) -> None:
-        if self._streams:
+        if self._streams is not None:
             for stream in self._streams:
                 stream.put(event)
         if self._journal is not None:

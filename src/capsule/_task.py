@@ -64,14 +64,14 @@ def task(
 def task(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Mark a module-level function as a task, with or without settings.
 
-    `name` is what it is called (default: the function's name), `compute` its fuel ("LOW", "MEDIUM", "HIGH" or a
-    number), `ram` its memory ("64MB"), `timeout` its wall time ("30s"), `max_retries` the attempts after the first,
-    `max_output` how much it may print, `allowed_hosts` where it may send HTTP requests, `allowed_files` the folders
-    below the project root that it sees ("./data" to read; {"path": "./out", "mode": "read-write"} to write, too),
-    `env_variables` the variables that it sees ("API_KEY", "MODE=default") and `workspace` the size of a private folder
-    at /tmp ("10MB"). What is left out comes from the runtime's policy. The settings must be literals: they are read
-    from the source, before anything runs. Raises InvalidPolicy for a limit that does not parse, and InvalidProgram for
-    something that is not a function.
+    `name` is what it is called (default: the function's name), `compute` its fuel ("LOW", "MEDIUM", "HIGH", a number,
+    or "UNMETERED"), `ram` its memory ("64MB"), `timeout` its wall time ("30s"), `max_retries` the attempts after the
+    first, `max_output` how much it may print, `allowed_hosts` where it may send HTTP requests, `allowed_files` the
+    folders below the project root that it sees ("./data" to read; {"path": "./out", "mode": "read-write"} to write,
+    too), `env_variables` the variables that it sees ("API_KEY", "MODE=default") and `workspace` the size of a private
+    folder at /tmp ("10MB"). What is left out comes from the runtime's policy. The settings must be literals: they are
+    read from the source, before anything runs. Raises InvalidPolicy for a limit that does not parse, and InvalidProgram
+    for something that is not a function.
     """
     if function is None:
         return functools.partial(_make, settings=settings)

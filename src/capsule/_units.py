@@ -1,7 +1,7 @@
 """Texts for fuel, sizes and durations, as policies and settings write them, and the numbers that they stand for.
 
 Sizes are powers of 1024 (`"64MB"` is 64 * 1024 * 1024 bytes), as capsule-run counts them.
-The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 billion.
+The fuel of LOW, MEDIUM and HIGH is capsule-run's too: 100 million, 2 billion, 50 billion. UNMETERED is ours.
 """
 
 from __future__ import annotations
@@ -11,9 +11,24 @@ from functools import lru_cache
 
 from .errors import InvalidPolicy
 
-__all__ = ["COMPUTE_LEVELS", "MAX_FUEL", "MAX_TIMEOUT", "format_size", "parse_compute", "parse_duration", "parse_size"]
+__all__ = [
+    "COMPUTE_LEVELS",
+    "MAX_FUEL",
+    "MAX_TIMEOUT",
+    "UNMETERED",
+    "format_size",
+    "parse_compute",
+    "parse_duration",
+    "parse_size",
+]
 
-COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000}
+MAX_FUEL = (1 << 63) - 1
+"""wasmtime counts fuel in an unsigned 64-bit integer; a signed one leaves room for its own bookkeeping."""
+
+UNMETERED = MAX_FUEL + 1
+"""Stands for fuel that is not counted: more than any number of units."""
+
+COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000, "UNMETERED": UNMETERED}
 
 _SIZE_UNITS = {
     "B": 1,
@@ -28,9 +43,6 @@ _SIZE_UNITS = {
 }
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-MAX_FUEL = (1 << 63) - 1
-"""wasmtime counts fuel in an unsigned 64-bit integer; a signed one leaves room for its own bookkeeping."""
-
 MAX_TIMEOUT = 30 * 24 * 3600.0
 """Thirty days: longer than any task, shorter than any clock's overflow."""
 
@@ -40,20 +52,21 @@ _MOST_DIGITS = 30
 def parse_compute(value: int | str, field: str = "compute") -> int:
     """Fuel for a compute level.
 
-    `value` is `"LOW"`, `"MEDIUM"` or `"HIGH"` in any case, or an exact number of fuel units as int or str.
-    `field` is named in the error.
+    `value` is `"LOW"`, `"MEDIUM"`, `"HIGH"` or `"UNMETERED"` in any case, or an exact number of fuel units as int or
+    str. `field` is named in the error.
     Raises InvalidPolicy for anything else.
     """
+    wrong = f"{field}: {value!r} is not a level; use {', '.join(COMPUTE_LEVELS)} or a number of fuel units"
     if isinstance(value, str):
         word = value.strip()
         level = COMPUTE_LEVELS.get(word.upper())
         if level is not None:
             return level
         if len(word) > _MOST_DIGITS or not re.fullmatch(r"[0-9]+(_[0-9]+)*", word):
-            raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+            raise InvalidPolicy(wrong)
         value = int(word)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_FUEL:
-        raise InvalidPolicy(f"{field}: {value!r} is not a level; use LOW, MEDIUM, HIGH or a number of fuel units")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= UNMETERED:
+        raise InvalidPolicy(wrong)
     return value
 
 

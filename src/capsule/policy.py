@@ -1,13 +1,14 @@
 """What a task may use: a frozen value, its units, and how a ceiling cuts it.
 
 Sizes are powers of 1024 (`"64MB"` is 64 * 1024 * 1024 bytes), as capsule-run counts them.
-The fuel of each compute level is capsule-run's too: 100 million, 2 billion, 50 billion.
+The fuel of LOW, MEDIUM and HIGH is capsule-run's too: 100 million, 2 billion, 50 billion. UNMETERED is ours.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -15,12 +16,13 @@ import msgspec
 from ._hosts import narrowed, normal_patterns
 from ._mounts import Mount, anchored, normal_mounts, project_root
 from ._mounts import narrowed as mounts_narrowed
-from ._units import COMPUTE_LEVELS, MAX_FUEL, MAX_TIMEOUT, format_size, parse_compute, parse_duration, parse_size
+from ._units import COMPUTE_LEVELS, MAX_TIMEOUT, UNMETERED, format_size, parse_compute, parse_duration, parse_size
 from ._variables import normal_variables, variables_narrowed
 from .errors import InvalidPolicy
 
 __all__ = [
     "COMPUTE_LEVELS",
+    "UNMETERED",
     "Mount",
     "OnFailure",
     "Policy",
@@ -54,14 +56,15 @@ OnFailure = Literal["restart", "stop", "escalate"]
 """What becomes of an actor whose sandbox is gone. As the strategies of OTP's supervisors, for one child."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """What one message to a sandbox may use. Every limit is finite by default.
 
     Raises InvalidPolicy when a field does not parse.
     """
 
     compute: int | str = "MEDIUM"
-    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`) or an exact number."""
+    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`), an exact number, or `"UNMETERED"`: it is not counted, which makes
+    what computes faster, and `timeout` alone ends it."""
 
     ram: int | str = "128MB"
     """Most linear memory of the sandbox, at most 4 GB."""
@@ -185,7 +188,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         variables: it allows none.
         """
         return cls(
-            compute=MAX_FUEL,
+            compute=UNMETERED,
             ram=MAX_RAM,
             timeout=MAX_TIMEOUT,
             max_retries=MAX_RETRIES,
@@ -203,62 +206,64 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             workspace=MAX_WORKSPACE,
         )
 
-    @property
+    # What follows is asked for with every message, and looked up once for each policy.
+
+    @cached_property
     def fuel(self) -> int:
-        """`compute` in units of fuel."""
+        """`compute` in units of fuel; UNMETERED is more than any."""
         return parse_compute(self.compute)
 
-    @property
+    @cached_property
     def ram_bytes(self) -> int:
         """`ram` in bytes."""
         return parse_size(self.ram)
 
-    @property
+    @cached_property
     def timeout_seconds(self) -> float:
         """`timeout` in seconds."""
         return parse_duration(self.timeout)
 
-    @property
+    @cached_property
     def max_output_bytes(self) -> int:
         """`max_output` in bytes."""
         return parse_size(self.max_output, "max_output")
 
-    @property
+    @cached_property
     def max_message_bytes(self) -> int:
         """`max_message` in bytes."""
         return parse_size(self.max_message, "max_message")
 
-    @property
+    @cached_property
     def max_response_bytes(self) -> int:
         """`max_response` in bytes."""
         return parse_size(self.max_response, "max_response")
 
-    @property
+    @cached_property
     def folders(self) -> tuple[Mount, ...]:
         """`mounts` and `allowed_files`, one for each name inside; of two that have the same, the one in `mounts`."""
         return tuple({mount.guest: mount for mount in (*self.allowed_files, *self.mounts)}.values())
 
-    @property
+    @cached_property
     def workspace_bytes(self) -> int | None:
         """`workspace` in bytes."""
         return None if self.workspace is None else parse_size(self.workspace, "workspace")
 
-    @property
+    @cached_property
     def family_fuel(self) -> int | None:
         """`family_compute` in units of fuel."""
         return None if self.family_compute is None else parse_compute(self.family_compute, "family_compute")
 
-    @property
+    @cached_property
     def family_ram_bytes(self) -> int | None:
         """`family_ram` in bytes."""
         return None if self.family_ram is None else parse_size(self.family_ram, "family_ram")
 
-    @property
+    @cached_property
     def idle_seconds(self) -> float | None:
         """`idle_timeout` in seconds."""
         return None if self.idle_timeout is None else parse_duration(self.idle_timeout, "idle_timeout")
 
-    @property
+    @cached_property
     def restart_window_seconds(self) -> float:
         """`restart_window` in seconds."""
         return parse_duration(self.restart_window, "restart_window")

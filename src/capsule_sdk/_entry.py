@@ -27,6 +27,7 @@ from wit_world import exports
 import capsule_sdk
 
 from . import (
+    _byte_code,
     _http_client,
     _loop,
     _missing,
@@ -89,8 +90,11 @@ def _prepare():
 
 
 def _warm_up():
-    loaded = '{"program":{"path":"warm.py","source":' + json.dumps(WARM_UP) + "},"
+    source = '{"program":{"path":"warm.py","source":' + json.dumps(WARM_UP)
+    with_code = source + ',"code":' + json.dumps([_byte_code.text_of(_byte_code.compiled(WARM_UP, "warm.py"))]) + "},"
+    loaded = source + "},"
     for _ in range(20):
+        _program.handle(with_code + '"function":"main","call":[["a b"],{}]}')
         _program.handle(loaded + '"function":"main","call":[["a b"],{}]}')
         _program.handle('{"function":"main","call":[["a b"],{}]}')
     _program.handle(loaded + '"actor":"Warm","method":"__init__","call":[["a"],{}]}')

@@ -10,22 +10,26 @@ import importlib.machinery
 import sys
 import types
 
-from . import _urllib3
+from . import _byte_code, _urllib3
 
 
 class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds and loads the modules of one program."""
 
     def __init__(self):
-        self.modules = {}
+        self.modules, self.code = {}, {}
         self.main_is = ""  # the module's name that the program itself has in the application, if a module imports it
         self.main = None
 
-    def ship(self, modules, main, source):
-        """Make `modules` importable instead of those before. One with the text of `main` is `main` itself."""
+    def ship(self, modules, main, source, code=()):
+        """Make `modules` importable instead of those before. One with the text of `main` is `main` itself.
+
+        `code` is byte code for each of them, if the host has any.
+        """
         for name in self.modules:
             sys.modules.pop(name, None)
         self.modules, self.main_is, self.main = {}, "", None
+        self.code = dict(zip((module["name"] for module in modules), code, strict=False))
         for module in modules:
             self._add(module, main, source)
         if self.modules and self not in sys.meta_path:
@@ -71,7 +75,7 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self.modules[name]["source"]
 
     def get_code(self, name):
-        return compile(self.get_source(name), self.modules[name]["path"], "exec", dont_inherit=True)
+        return _byte_code.code_of(self.code.get(name), self.get_source(name), self.modules[name]["path"])
 
 
 shipped = Shipped()

@@ -9,7 +9,7 @@ import types
 
 import _capsule_probe
 
-from . import _loop, _modules, _packages, _reserve, _rights, _session, _wire
+from . import _byte_code, _loop, _modules, _packages, _reserve, _rights, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -81,8 +81,10 @@ def _finish(value):
     return _loop.run(value) if inspect.iscoroutine(value) else value
 
 
-def _load(path, source, package="", modules=(), packages=(), environment=None, folders=None):
+def _load(path, source, package="", modules=(), packages=(), environment=None, folders=None, code=()):
+    """`code` is byte code of the source and of each of the modules, in order, if the host has any."""
     global _module
+    text, *of_modules = code or [""]
     os.environ.update(environment or {})
     _packages.packages.offer(packages)
     _rights.folders = folders or {}
@@ -91,8 +93,8 @@ def _load(path, source, package="", modules=(), packages=(), environment=None, f
     _module.__loader__ = _Source(source)
     _module.__package__ = package
     sys.modules["main"] = _module
-    _modules.shipped.ship(modules, _module, source)
-    exec(compile(source, path, "exec", dont_inherit=True), _module.__dict__)
+    _modules.shipped.ship(modules, _module, source, of_modules)
+    exec(_byte_code.code_of(text, source, path), _module.__dict__)
 
 
 def _failure(error, is_loaded):

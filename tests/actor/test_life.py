@@ -535,7 +535,7 @@ async def test_blocks_leave_no_trace(stage, guests: Guests) -> None:
             async with notes.link():
                 pass
             notes.monitor(print).close()
-        assert notes._capsule_actor.watchers == []
+        assert notes._capsule_actor.watchers == ()
 
 
 # The runtime's end.

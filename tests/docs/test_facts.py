@@ -17,7 +17,7 @@ from capsule._guest.actors import RESERVED_METHODS
 from capsule._guest.settings import ACTOR_SETTINGS, SETTINGS
 from capsule._project_file import TABLES
 from capsule.cli.run import FAILED, INTERRUPTED, SUCCESS, WRONG_CALL
-from capsule.policy import COMPUTE_LEVELS
+from capsule.policy import COMPUTE_LEVELS, UNMETERED
 from docs.snippets import ROOT
 
 
@@ -67,7 +67,8 @@ def test_the_levels_stand_in_the_readme() -> None:
     words = {"million": 10**6, "billion": 10**9}
     (what,) = [what for limit, _, what, _ in rows("README.md", "Limits") if limit == "`compute`"]
     told = {name: int(number) * words[word] for name, number, word in re.findall(r"`(\w+)` (\d+) (\w+)", what)}
-    assert told == COMPUTE_LEVELS
+    assert told | {"UNMETERED": UNMETERED} == COMPUTE_LEVELS
+    assert "`UNMETERED` is not counted" in what
 
 
 def test_every_error_type_stands_in_the_readme() -> None:

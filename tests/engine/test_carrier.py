@@ -372,6 +372,18 @@ def test_new_and_warm_jobs_take_turns(script: Script) -> None:
     assert len(script.history) == 6
 
 
+def test_what_was_woken_and_what_is_new_take_turns(script: Script) -> None:
+    """What waited does not go behind all that is new: it may be about to end, and give its memory to the next."""
+    old = script.job("old", WAITING, DONE)
+    script.settle()
+    for number in range(3):
+        script.job(f"new{number}", DONE)
+    script.carriers.wake(old)
+    script.settle()
+    assert ("step", "old") in script.history[1:3]
+    assert len(script.history) == 5
+
+
 def test_the_spare_looks_at_timers(open_carriers, monkeypatch: pytest.MonkeyPatch) -> None:
     """When one slice holds up the first carrier, which waits for the next timer, another looks at what is due."""
     carriers, held, late = open_carriers(2), Gate(), FakeJob("late", [], WAITING, timeout=0.01)

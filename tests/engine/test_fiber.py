@@ -11,8 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from capsule._backend import Flag, event_type
 from capsule._engine.callbacks import LIVE
 from capsule._engine.calls import CallQueue, Refused
+from capsule._engine.carrier import Step
+from capsule._engine.core import SandboxCore
 from capsule._engine.engine import WasmEngine
 from capsule._engine.fiber import Fiber
 from capsule._engine.guest_state import GuestState
@@ -20,8 +23,10 @@ from capsule._engine.linker import CALLS
 from capsule._engine.loaded import LoadedGuest
 from capsule._engine.measure import measure_min_ram
 from capsule._engine.output import Output
+from capsule._engine.port import LoopPort
+from capsule._engine.sandbox import _CallJob
 from capsule._engine.stack import accept_any_stack
-from capsule._engine.store import GuestStore
+from capsule._engine.store import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE, GuestStore
 from capsule._engine.values import TooLong
 from capsule._guest.cache import CompiledGuest
 from capsule.abc import Limits
@@ -233,16 +238,23 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
     assert slices > 50  # a byte that is filled burns a unit
 
 
-@pytest.mark.parametrize(("prints", "slices"), [(1, 1), (2, 2), (4, 4)])
-def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> None:
-    """The first slice of a message ends with its second epoch, and each later one with its first."""
+@pytest.mark.parametrize(
+    ("prints", "slices", "is_here"),
+    [
+        *((FIRST_EPOCHS - 1, 1, False), (FIRST_EPOCHS, 2, False), (FIRST_EPOCHS + 2, 4, False)),
+        *((EPOCHS_HERE - 1, 1, True), (EPOCHS_HERE, 2, True), (EPOCHS_HERE + 2, 4, True)),
+    ],
+)
+def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_here: bool) -> None:
+    """The first slice of a message takes more epochs than one, fewer on the event loop; each later one takes one."""
     loaded = LoadedGuest(Path(guest.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
     state.output = Output(1000, lambda *_: loaded.tick())
     store = instantiated(loaded, state)
     for _ in range(20):
         loaded.tick()  # epochs that went by while it was idle
-    store.renew(10**9)
+    store.renew(10**9, is_here=is_here)
+    store.yield_after(FUEL_SLICE)  # fuel is not what ends it here
     source = (
         f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
     )
@@ -255,3 +267,23 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int) -> 
     store.close()
     loaded.close()
     assert counted == slices
+
+
+async def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
+    """A guest that waited for a host call goes on and ends, however many epochs went by meanwhile."""
+    loaded = LoadedGuest(Path(guest.file))
+    state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
+    core = SandboxCore(loaded, state.limits, state, lambda: None)
+    source = "from capsule_sdk import _wire\ndef main():\n return _wire.call('any', {})"
+    request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
+    job = _CallJob(core, json.dumps(request), 60, True, LoopPort(), Flag(event_type()))
+    while job.step() is not Step.WAITING:
+        pass
+    for _ in range(20):
+        loaded.tick()
+    state.calls.complete(1, '{"ok":7}')
+    assert job.step() is Step.DONE
+    await job.answered.wait()
+    assert job.ending is not None
+    assert str(job.ending.reply).startswith('{"ok":7')
+    loaded.close()

@@ -236,14 +236,14 @@ async def test_no_fuel_is_lost_if_its_first_slice_begins_late(
     """A slice that is over as it begins, since so many epochs went by on a busy machine, costs nothing."""
     for _ in range(3):  # the interpreter's own caches settle
         burnt = (await sandbox.call(request("main"), timeout=30)).fuel_consumed
-    begin = store.GuestStore.begin_here
+    renew = store.GuestStore.renew
 
-    def late(self: store.GuestStore) -> None:
-        for _ in range(store.FIRST_EPOCHS):
-            engine._guest.tick()
-        begin(self)
+    def late(self: store.GuestStore, fuel: int, *, is_here: bool = False) -> None:
+        renew(self, fuel, is_here=is_here)
+        for _ in range(store.EPOCHS_HERE):
+            engine._guests.tick()
 
-    monkeypatch.setattr(store.GuestStore, "begin_here", late)
+    monkeypatch.setattr(store.GuestStore, "renew", late)
     ending = await sandbox.call(request("main"), timeout=30)
     assert value_of(ending) == 1
     assert abs(ending.fuel_consumed - burnt) < burnt // 100

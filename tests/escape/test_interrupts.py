@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,8 @@ from escape.actor_programs import SAY
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer that sends signals")
 
 ROUNDS = 40
+MOST_LINES = 20
+HANDING_OVER = ("_make_ready", "_ring")
 PERIOD = 0.0001
 
 BUSY = {
@@ -33,6 +36,9 @@ BUSY = {
     "needs more memory": "kept.append(bytearray(300_000))",
 }
 """What a method does that makes the host's functions run."""
+
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 class Interrupted(Exception):
@@ -134,3 +140,45 @@ async def test_what_a_handler_raises_comes_out_of_the_message(tmp_path: Path) ->
                 sandbox.close()
     assert caught
     assert not handler.inside
+
+
+@contextmanager
+def interrupted_at(line: int) -> Iterator[None]:
+    """Raises once, before that line of those that are run to hand a job over to the carriers, counted from 0.
+
+    Not on the line of a `with`, at whose end Python heeds no signal.
+    """
+    left = line
+
+    def look(frame: FrameType, what: str, _: object) -> TraceFunction | None:
+        nonlocal left
+        if frame.f_code.co_name not in HANDING_OVER or left < 0:
+            return None
+        if what in ("line", "return"):
+            left -= 1
+            if left < 0:
+                raise Interrupted
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+async def test_an_interruption_while_a_message_is_handed_over(tmp_path: Path) -> None:
+    """Wherever it comes, the message ends, whether a carrier had it by then or not: nobody waits for ever."""
+    caught = 0
+    async with engine_of(WRITES_OFTEN, tmp_path) as engine:
+        for line in range(MOST_LINES):
+            sandbox = engine.open(LIMITS, RecordingListener())
+            try:
+                with interrupted_at(line):
+                    await sandbox.call("", timeout=PLENTY)
+            except Interrupted:
+                caught += 1
+                assert (await sandbox.call("", timeout=PLENTY)).message == "the sandbox is closed"
+            sandbox.close()
+    assert 5 < caught < MOST_LINES

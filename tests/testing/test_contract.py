@@ -19,7 +19,12 @@ def make_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
     if request.param == "fake":
         return lambda: FakeEngine(CONTRACT_SCRIPTS)
     guest: CompiledGuest = request.getfixturevalue("guest")
-    return lambda: WasmEngine(Path(guest.file), min_ram=guest.min_ram)
+    unmetered: CompiledGuest = request.getfixturevalue("unmetered")
+
+    async def find_unmetered() -> Path:
+        return Path(unmetered.file)
+
+    return lambda: WasmEngine(Path(guest.file), min_ram=guest.min_ram, find_unmetered=find_unmetered)
 
 
 @pytest.mark.parametrize("check", ENGINE_CHECKS, ids=lambda check: check.__name__)

@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 from msgspec.structs import replace
 
+from .._backend import Flag
 from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
 from .asks import Asks
 from .bonds import pass_on
@@ -53,11 +54,10 @@ class Actor:
         grants: Grants,
         name: str | None = None,
         caller: Delivery | None = None,
-        is_lasting: bool = True,
         tools: object = None,
     ) -> None:
         """`first` is its first message, `caller` the message whose guest started it: it is of that family then, and
-        ends with its owner. `is_lasting` is False for an actor that ends with its first message.
+        ends with its owner.
         """
         policy = subject.policy
         self.world, self.subject, self.grants = world, subject, grants
@@ -70,23 +70,22 @@ class Actor:
         self.mailbox: Mailbox = Mailbox(self.label, policy.max_mailbox, policy.ram_bytes, world.new_event)
         self.first = None if first is None else Letter(first, caller)
         self._text = self.first.size if self.first else 0
-        self.children = Children(self.child_failed, self.number)
-        self.ended = anyio.Event()
+        self.children = Children(self, self.number)
+        self.ended = Flag(world.new_event)
         self.end: Stopped | None = None
         """How it ended, once it has."""
-        self.watchers: list[Callable[[Actor], None]] = []
+        self.watchers: tuple[Callable[[Actor], None], ...] = ()
         """Called once when it has ended."""
-        self.links: set[Actor] = set()
-        self.is_lasting = is_lasting
+        self.links: frozenset[Actor] = frozenset()
         self.tools = tools
         self.was_killed = self.has_escalated = self.is_let_go = False
-        self._lifecycle, self._tally = Lifecycle(), Tally()
+        self._lifecycle, self.tally = Lifecycle(), Tally()
         self._creation = first if subject.keeps_state else None
-        self.home = Dwelling(self, self._creation, self._be_busy, self._tally.cost, self._begin_again)
+        self.home = Dwelling(self, self._creation)
         self.asks = Asks(self)
         self._idle_seconds = policy.idle_seconds
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
-        self._scope = anyio.CancelScope()
+        self._scope = world.new_scope()
         self._working: tuple[Letter, Delivery] | None = None
         self._child_failure: Failure | None = None
         self._reason: str | None = None
@@ -126,7 +125,7 @@ class Actor:
 
     def statistics(self) -> Statistics:
         """What it has done and cost so far."""
-        return self._tally.statistics(len(self.mailbox))
+        return self.tally.statistics(len(self.mailbox))
 
     def is_ready_for(self, letter: Letter) -> bool:
         """Whether nothing has to happen before its sandbox can work on a letter of the application's."""
@@ -219,7 +218,7 @@ class Actor:
     async def _wait(self) -> bool:
         """Wait for a letter. False if none came in time."""
         self._lifecycle.move("idle")
-        is_spent = not self.subject.keeps_state and self.name is None and self._tally.messages == 1
+        is_spent = not self.subject.keeps_state and self.name is None and self.tally.messages == 1
         self.world.registry.mark_spent(self, is_spent and self.first is not None)
         if is_spent and self.world.admission.waiting:
             self.world.registry.free_one()
@@ -241,9 +240,6 @@ class Actor:
             self._begin_anew(letter)
             return True
         outcome = await self.deliver(letter, letter.call)
-        if not self.is_lasting:
-            self._reason = "its work was done"
-            return False
         if letter.call is self._creation and outcome.error is not None:
             self._fail(outcome.error, "its constructor failed: ")
             return False
@@ -253,12 +249,12 @@ class Actor:
 
     async def deliver(self, letter: Letter, call: Call) -> Outcome:
         """Work on one letter, in whoever's task, and settle it. Cancelling costs the sandbox."""
-        self._be_busy()
+        self.be_busy()
         delivery = self.delivery(call, letter.caller)
         self._working = (letter, delivery)
         outcome, began = None, time.monotonic()
         try:
-            with anyio.CancelScope() as letter.scope:
+            with self.world.new_scope() as letter.scope:
                 outcome = await delivery.run()
         finally:
             letter.scope = self._working = None
@@ -269,8 +265,8 @@ class Actor:
                 if outcome.success:
                     self.home.created()
             else:
-                self._tally.restarts_in_a_row = 0
-            self._tally.count(outcome, time.monotonic() - began)
+                self.tally.restarts_in_a_row = 0
+            self.tally.count(outcome, time.monotonic() - began)
             letter.settle(outcome)
         return outcome
 
@@ -294,12 +290,12 @@ class Actor:
 
     async def _recover(self, failure: Failure, *, is_fault: bool = True) -> bool:
         """Decide what becomes of the actor, whose sandbox is gone. False if it ends."""
-        while self._tally.restarts_in_a_row < MOST_RESTARTS_IN_A_ROW:
+        while self.tally.restarts_in_a_row < MOST_RESTARTS_IN_A_ROW:
             decision = self._supervisor.decide(time.monotonic()) if is_fault else "restart"
             if decision != "restart":
                 self._fail(failure, "", escalates=decision == "escalate")
                 return False
-            self._begin_again(failure)
+            self.begin_again(failure)
             await self.children.end_all("the actor that started it began anew")
             if self._creation is None or self.mailbox.closed_because is not None:
                 return True  # a sandbox is opened when there is a message for it
@@ -316,15 +312,15 @@ class Actor:
         self._fail(failure, "it failed over and over without a message: ", escalates=True)
         return False
 
-    def _begin_again(self, failure: Failure) -> None:
+    def begin_again(self, failure: Failure) -> None:
         """Its state is gone, and it goes on without."""
         self._lifecycle.move("restarting")
-        self._tally.restarts += 1
-        self._tally.restarts_in_a_row += 1
-        restarts = self._tally.restarts
+        self.tally.restarts += 1
+        self.tally.restarts_in_a_row += 1
+        restarts = self.tally.restarts
         self.world.notify(Restarted(actor=self.number, task_name=self.subject.name, error=failure, restart=restarts))
 
-    def _be_busy(self) -> None:
+    def be_busy(self) -> None:
         """At work; for its first message only when there is a place for it."""
         if self.state != "starting" or self.home.is_open:
             self._lifecycle.move("busy")
@@ -375,11 +371,11 @@ class Actor:
         self._tell_others(reason)
 
     def _tell_others(self, reason: str) -> None:
-        for watcher in (watchers := list(self.watchers)):
+        for watcher in (watchers := self.watchers):
             watcher(self)
         pass_on(self)
         if self.has_escalated and self.owner is not None and not self.is_let_go:
-            self.owner.on_failure(self, reason)
+            self.owner.tell_failure(self, reason)
         elif self.has_escalated and self.owner is None and not watchers:
             log.warning("the actor %s failed for good: %r", self.label, reason)
 
@@ -387,6 +383,6 @@ class Actor:
         """Settle a letter that was never worked on."""
         name = letter.call.name if letter.call else self.subject.name
         outcome = Outcome(success=False, error=failure, execution=Execution(task_name=name))
-        self._tally.failed += 1
+        self.tally.failed += 1
         self.world.notify(Ended(number=next(self.world.numbers), task_name=name, outcome=outcome))
         letter.settle(outcome)

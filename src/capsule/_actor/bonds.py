@@ -27,7 +27,7 @@ class Monitor:
         if actor.end is not None:
             self._hear(actor)
         else:
-            actor.watchers.append(self._hear)
+            actor.watchers += (self._hear,)
 
     async def down(self) -> Stopped:
         """Wait for its end. Cancelling leaves the actor alone."""
@@ -38,8 +38,7 @@ class Monitor:
     def close(self) -> None:
         """Do not call `tell` any more."""
         self._is_open = False
-        if self._hear in self._actor.watchers:
-            self._actor.watchers.remove(self._hear)
+        self._actor.watchers = tuple(each for each in self._actor.watchers if each != self._hear)
 
     def _hear(self, actor: Actor) -> None:
         if self._is_open and self._tell is not None and actor.end is not None:
@@ -53,8 +52,8 @@ def link(one: Actor, other: Actor) -> None:
     """Let ends that are not normal pass between two actors. One that has ended so already ends the other now."""
     if one.world is not other.world:
         raise ForeignRef(other.label)
-    one.links.add(other)
-    other.links.add(one)
+    one.links |= {other}
+    other.links |= {one}
     for ended in (one, other):
         if ended.end is not None:
             pass_on(ended)
@@ -62,9 +61,9 @@ def link(one: Actor, other: Actor) -> None:
 
 def pass_on(actor: Actor) -> None:
     """An actor has ended: those that are linked to it go the same way, unless its end was normal."""
-    links, actor.links = actor.links, set()
+    links, actor.links = actor.links, frozenset()
     for other in links:
-        other.links.discard(actor)
+        other.links -= {actor}
         if not actor.ended_normally:
             other.kill(f"{actor.label}, to which it was linked, ended: {actor.reason}", failed=True)
 
@@ -83,7 +82,7 @@ class Block:
         if self._actor.end is not None:
             self._hear(self._actor)
         else:
-            self._actor.watchers.append(self._hear)
+            self._actor.watchers += (self._hear,)
         return self
 
     async def __aexit__(
@@ -96,8 +95,7 @@ class Block:
             leaving = raised
             kind, error, traceback = type(raised), raised, raised.__traceback__
         self._is_open = False
-        if self._hear in self._actor.watchers:
-            self._actor.watchers.remove(self._hear)
+        self._actor.watchers = tuple(each for each in self._actor.watchers if each != self._hear)
         swallowed = self._scope.__exit__(kind, error, traceback)
         if self._failed is not None and (error is None or swallowed):
             raise self._failed from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from .._values import Program
 from ..policy import Policy
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call, ready to be sent as often as it takes."""
 
     program: Program
@@ -19,12 +19,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: Policy
     body: str
-    """The request as a JSON object, without the program."""
+    """The request as a JSON object, without the program: the text for a guest that has loaded it."""
 
-    def request(self, *, with_program: bool, environment: Mapping[str, str] | None = None) -> str:
-        """The JSON text for the guest. A fresh sandbox needs the program too, and what stands in `os.environ`."""
-        if not with_program:
-            return self.body
+    def with_program(self, environment: Mapping[str, str], code: Sequence[str]) -> str:
+        """The JSON text for a fresh sandbox: the program too, what stands in `os.environ`, and the byte code of the
+        program and its modules, if there is any. The source goes along all the same, for tracebacks and `inspect`.
+        """
         program = self.program
         loaded: dict[str, object] = {"path": program.path, "source": program.source}
         if program.package:
@@ -33,6 +33,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             loaded["modules"] = program.modules
         if folders := {mount.guest: mount.mode for mount in self.policy.folders}:
             loaded["folders"] = folders
+        if code:
+            loaded["code"] = code
         if environment:
             loaded["environment"] = environment
         if program.packages:

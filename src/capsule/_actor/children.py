@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .actor import Actor
     from .admission import Place
 
 
-class Children:
-    """What one owner started. `on_failure` hears (child, reason) when one of them has failed for good."""
+class Owner(Protocol):
+    """A message or an actor."""
 
-    def __init__(self, on_failure: Callable[[Actor, str], None], number: int | None = None) -> None:
-        self.on_failure, self.number = on_failure, number
+    def child_failed(self, child: Actor, reason: str) -> None:
+        """One that it started has failed for good."""
+
+
+class Children:
+    """What one owner started. It hears when one of them has failed for good."""
+
+    def __init__(self, owner: Owner, number: int | None = None) -> None:
+        self._owner: Owner | None = owner
+        self.number = number
         self.place: Place | None = None
         """The place of the owner's sandbox."""
-        self._actors: set[Actor] = set()
+        self._actors: dict[Actor, None] = {}
+
+    def close(self) -> None:
+        """The owner is no more, and hears of nothing."""
+        self._owner = None
+
+    def tell_failure(self, child: Actor, reason: str) -> None:
+        """One of them has failed for good."""
+        if self._owner is not None:
+            self._owner.child_failed(child, reason)
 
     def add(self, actor: Actor) -> None:
         """One more."""
-        self._actors.add(actor)
+        self._actors[actor] = None
 
     def discard(self, actor: Actor) -> None:
         """It has ended."""
-        self._actors.discard(actor)
+        self._actors.pop(actor, None)
 
     def __len__(self) -> int:
         return len(self._actors)

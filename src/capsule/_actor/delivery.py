@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("capsule")
 
 CANCELLED = Failure(error_type="cancelled", message="the task was cancelled")
+SMALL = 1000
+"""Characters of a request that may be kept for as long as what it has started lives."""
+
 MOST_REFUSED, MOST_REFUSAL = 20, 1000
 """Refusals of one attempt that are remembered, and characters of each."""
 
@@ -74,6 +76,22 @@ class FreshHome:
         return True
 
 
+class HeldHome(FreshHome):
+    """A fresh sandbox in a place that is held for it: one attempt, which does not wait."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(None)
+        self._place = place
+
+    async def enter(self, delivery: Delivery) -> OpenSandbox:
+        """Open a sandbox in the place."""
+        return OpenSandbox.within(delivery.world, delivery.call.policy, delivery.family, self._place)
+
+    def may_retry(self, failure: Failure) -> bool:
+        """The place is given back by now."""
+        return False
+
+
 class Delivery:
     """Delivers one message. `run` answers with its outcome and never raises for a guest's fault."""
 
@@ -101,13 +119,13 @@ class Delivery:
         self.parent = caller.number if caller else None
         self.tool_calls: dict[str, int] = caller.tool_calls if caller else {}
         """How often each tool was called, for a message and its sub-tasks together."""
-        self.children: Children = actor.children if actor else Children(self._child_failed)
+        self.children: Children = actor.children if actor else Children(self)
         self._attempting: anyio.CancelScope | None = None
-        self._child_failure: Failure | None = None
+        self._ended_as: Failure | None = None
         self.cancelled_as = CANCELLED
         """What its outcome says if it is cancelled."""
-        self._printed = Printout(world.secrets, self._pass_on)
-        self._refused: deque[str] = deque(maxlen=MOST_REFUSED)
+        self._printed: Printout | None = None
+        self._refused: list[str] = []
         self._end: Outcome | None = None
         self._began = time.monotonic()
         self._fuel = self._ram = self.retries = 0
@@ -134,7 +152,11 @@ class Delivery:
         finally:
             self._end = self._end or self.cancelled()
             self.world.notify(Ended(number=self.number, task_name=name, outcome=self._end))
-            self.call = replace(self.call, body="")  # what this message has started may live for long
+            if len(self.call.body) > SMALL:  # what this message has started may live for long
+                self.call = replace(self.call, body="")
+            self._printed = None
+            if self.actor is None:
+                self.children.close()
         end, self._end = self._end, None  # a large result must not live as long as what this message has started
         return end
 
@@ -143,7 +165,7 @@ class Delivery:
         return Started(number=self.number, task_name=self.call.name, parent=self.parent, actor=actor)
 
     async def _attempts(self) -> Outcome:
-        while True:
+        while self._ended_as is None:
             outcome = await self._attempt()
             failure = outcome.error
             if failure is None or self.retries >= self.call.policy.max_retries:
@@ -152,6 +174,7 @@ class Delivery:
                 return outcome
             self.retries += 1
             self.world.notify(Retried(number=self.number, task_name=self.call.name, error=failure, retry=self.retries))
+        return self.failed(self._ended_as)
 
     def cancelled(self) -> Outcome:
         """The outcome of a message whose delivery was cancelled: one and the same for everyone who asks."""
@@ -167,32 +190,33 @@ class Delivery:
             return await self._attempt_once()
         outcome = None
         try:
-            with anyio.CancelScope() as self._attempting:
+            with self.world.new_scope() as self._attempting:
                 outcome = await self._attempt_once()
         finally:
             if len(self.children):
                 with anyio.CancelScope(shield=True):
                     await self.children.end_all("the task that started it ended")
         if outcome is None:
-            assert self._child_failure is not None
-            return self.failed(self._child_failure)
+            assert self._ended_as is not None
+            return self.failed(self._ended_as)
         return outcome
 
-    def _child_failed(self, child: Actor, reason: str) -> None:
-        self._child_failure = Failure(
-            error_type="stopped", message=f"{child.label}, which it had started, failed: {reason}"
-        )
+    def end(self, failure: Failure) -> None:
+        """End it in the middle, with `failure` as its outcome. Only for one that no actor handles."""
+        self._ended_as = failure
         if self._attempting is not None:
             self._attempting.cancel()
 
+    def child_failed(self, child: Actor, reason: str) -> None:
+        """One that it started has failed for good, and so has this attempt."""
+        self.end(Failure(error_type="stopped", message=f"{child.label}, which it had started, failed: {reason}"))
+
     async def _attempt_once(self) -> Outcome:
-        self._printed = Printout(self.world.secrets, self._pass_on)
-        self._refused.clear()
+        self._printed, self._refused = Printout(self.world.secrets, self._pass_on), []
         try:
             sandbox = await self._home.enter(self)
             self.children.place = sandbox.place
-            environment = self.world.environment(self.call.policy)
-            request = self.call.request(with_program=not sandbox.is_loaded, environment=environment)
+            request = self.call.body if sandbox.is_loaded else self._first_request()
             ending = await sandbox.call(request, self.call.policy.timeout_seconds, self, is_last=self._home.is_last)
         except NotCreated as failed:
             return self.failed(failed.failure)
@@ -203,16 +227,21 @@ class Delivery:
             )
         return self._outcome(ending, sandbox)
 
+    def _first_request(self) -> str:
+        environment, code = self.world.environment(self.call.policy), self.world.code_of(self.call.program)
+        return self.call.with_program(environment, code)
+
     def print_text(self, stream: str, text: str) -> None:
         """Keep what the guest printed, and pass it on."""
-        self._printed.add(stream, text)
+        if self._printed is not None:
+            self._printed.add(stream, text)
 
     def _pass_on(self, stream: str, text: str) -> None:
         self.world.notify(Printed(number=self.number, task_name=self.call.name, stream=stream, text=text))
 
     def refuse(self, text: str) -> None:
         """Remember what the guest was refused: its failure may be that."""
-        self._refused.append(text[:MOST_REFUSAL])
+        self._refused = [*self._refused[1 - MOST_REFUSED :], text[:MOST_REFUSAL]]
 
     def _outcome(self, ending: Ending, sandbox: OpenSandbox) -> Outcome:
         reply = read_reply(ending.reply)
@@ -224,7 +253,9 @@ class Delivery:
             except (Denied, RecursionError) as error:
                 reply = refused_reply(f"the result cannot be used: {error}")
         failure = without_secrets(failure_in(ending, reply, self._refused), self.world.secrets)
-        self._printed.end()
+        printed = self._printed
+        assert printed is not None
+        printed.end()
         self._fuel += ending.fuel_consumed
         self._ram = max(self._ram, self._ram_used(reply))
         return Outcome(
@@ -232,8 +263,8 @@ class Delivery:
             result=result if failure is None else None,
             error=failure,
             execution=self._execution(),
-            stdout=self._printed.text("stdout"),
-            stderr=self._printed.text("stderr"),
+            stdout=printed.text("stdout"),
+            stderr=printed.text("stderr"),
             output_truncated=ending.output_truncated,
         )
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .._values import Failure, Outcome
+from .._values import Failure
 from .call import Call
 from .delivery import Delivery, NotCreated
 from .sandbox import OpenSandbox
@@ -16,28 +15,17 @@ if TYPE_CHECKING:
 
 class Dwelling:
     """The home of an actor's deliveries. `creation` is the constructor's call, if it has one: it runs in every fresh
-    sandbox before anything else does. `on_fresh` hears of a retry that costs the actor its state.
+    sandbox before anything else does.
     """
 
-    def __init__(
-        self,
-        actor: Actor,
-        creation: Call | None,
-        on_ready: Callable[[], None],
-        on_created: Callable[[Outcome], None],
-        on_fresh: Callable[[Failure], None],
-    ) -> None:
+    is_last = False
+
+    def __init__(self, actor: Actor, creation: Call | None) -> None:
         self._actor, self._creation = actor, creation
-        self._on_ready, self._on_created, self._on_fresh = on_ready, on_created, on_fresh
         self._sandbox: OpenSandbox | None = None
         self._opened = 0
         self.tool_calls: dict[str, int] = {}
         """Calls of tools that the constructor has made, counted on when it runs again."""
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the sandbox ends with the message."""
-        return not self._actor.is_lasting
 
     @property
     def losses(self) -> int:
@@ -59,7 +47,7 @@ class Dwelling:
         sandbox = self._sandbox
         if sandbox is None or not sandbox.is_alive:
             sandbox = await self._open()
-        self._on_ready()
+        self._actor.be_busy()
         if self._creation is None or sandbox.is_created or delivery.call is self._creation:
             return sandbox
         return await self._create(self._creation)
@@ -69,7 +57,7 @@ class Dwelling:
         if self._creation is not None and self._sandbox is not None and self._sandbox.is_created:
             if failure.error_type == "task_error":
                 return False
-            self._on_fresh(failure)
+            self._actor.begin_again(failure)
         self.drop()
         return True
 
@@ -77,7 +65,7 @@ class Dwelling:
         """Have a sandbox that the constructor has run in. Raises NotCreated."""
         if self._creation is not None:
             await self._open()
-            self._on_ready()
+            self._actor.be_busy()
             await self._create(self._creation)
 
     def created(self) -> None:
@@ -114,7 +102,7 @@ class Dwelling:
         delivery = self._actor.delivery(creation, None)
         delivery.tool_calls = self.tool_calls
         outcome = await delivery.run()
-        self._on_created(outcome)
+        self._actor.tally.cost(outcome)
         if outcome.error is not None:
             self.drop()
             raise NotCreated(outcome.error)

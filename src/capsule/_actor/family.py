@@ -12,6 +12,7 @@ from functools import cached_property
 
 import anyio
 
+from .._units import UNMETERED
 from ..abc import FuelAccount
 from ..errors import Denied
 from ..policy import Policy, format_size
@@ -40,7 +41,8 @@ class Family:
         """A family with nobody in it but its root, whose limits hold for all of it."""
         self.max_subtasks = policy.max_subtasks
         self.max_ram, self.ram = policy.family_ram_bytes, policy.ram_bytes
-        self.account = None if policy.family_fuel is None else FuelAccount(policy.family_fuel)
+        fuel = policy.family_fuel
+        self.account = None if fuel is None or fuel >= UNMETERED else FuelAccount(fuel)
         self.live = self._text = 0
         self._max_text = policy.ram_bytes
         self._open_calls = 0

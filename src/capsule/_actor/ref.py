@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -41,7 +40,7 @@ class ActorRef(Grantable):
 
     def __init__(self, actor: Actor) -> None:
         self._capsule_actor = actor
-        self._blocks: defaultdict[int, list[Block]] = defaultdict(list)  # by task: each leaves its own
+        self._blocks: dict[int, list[Block]] = {}  # by task: each leaves its own
 
     @property
     def name(self) -> str:
@@ -177,13 +176,13 @@ class ActorRef(Grantable):
 
     def unlink(self, other: ActorRef) -> None:
         """Undo `link`. Harmless if there is none."""
-        self._capsule_actor.links.discard(other._capsule_actor)
-        other._capsule_actor.links.discard(self._capsule_actor)
+        self._capsule_actor.links -= {other._capsule_actor}
+        other._capsule_actor.links -= {self._capsule_actor}
 
     async def __aenter__(self) -> Self:
         block = Block(self._capsule_actor, stops=True)
         await block.__aenter__()
-        self._blocks[anyio.get_current_task().id].append(block)
+        self._blocks.setdefault(anyio.get_current_task().id, []).append(block)
         return self
 
     async def __aexit__(

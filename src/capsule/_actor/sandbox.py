@@ -10,6 +10,8 @@ from typing import Protocol
 
 import anyio
 
+from .._backend import Flag
+from .._units import MAX_FUEL
 from ..abc import CallContext, Ending, Limits
 from ..errors import Denied
 from ..policy import Policy
@@ -54,13 +56,17 @@ class OpenSandbox:
         """Whether the program is in it."""
         self.is_created = False
         """Whether the constructor of an actor class has run in it."""
-        self.closed = world.new_event()
+        self.closed = Flag(world.new_event)
         self._sandbox = world.engine.open(_limits(policy, family), self)
 
     @classmethod
     async def open(cls, world: World, policy: Policy, family: Family, parent: Place | None) -> OpenSandbox:
         """Wait for a place, and open a sandbox in it. Cancelling leaves nothing behind."""
-        place = await world.admission.enter(policy.ram_bytes, parent)
+        return cls.within(world, policy, family, await world.admission.enter(policy.ram_bytes, parent))
+
+    @classmethod
+    def within(cls, world: World, policy: Policy, family: Family, place: Place) -> OpenSandbox:
+        """Open a sandbox in a place that is held for it, and given back if that fails."""
         try:
             return cls(world, policy, family, place)
         except BaseException:
@@ -172,7 +178,7 @@ class OpenSandbox:
 
 def _limits(policy: Policy, family: Family) -> Limits:
     return Limits(
-        fuel=policy.fuel,
+        fuel=policy.fuel if family.account is None else min(policy.fuel, MAX_FUEL),  # or nobody could charge them
         ram=policy.ram_bytes,
         max_output=policy.max_output_bytes,
         max_message=policy.max_message_bytes,

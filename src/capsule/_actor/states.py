@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import msgspec
+
 __all__ = ["TRANSITIONS", "ActorState", "Lifecycle"]
 
 ActorState = Literal["starting", "idle", "busy", "restarting", "stopping", "stopped"]
@@ -24,11 +26,10 @@ TRANSITIONS: Mapping[ActorState, frozenset[ActorState]] = {
 }
 
 
-class Lifecycle:
+class Lifecycle(msgspec.Struct, eq=False, gc=False):
     """Where an actor stands."""
 
-    def __init__(self) -> None:
-        self.state: ActorState = "starting"
+    state: ActorState = "starting"
 
     def move(self, state: ActorState) -> None:
         """Go to `state`; staying is no step. While it is "stopping", what happens inside changes nothing.

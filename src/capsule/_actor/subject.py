@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any, Protocol
 
 from .._values import ActorSpec, Program, TaskSpec
@@ -71,6 +71,7 @@ class ActorSubject:
         self.name, self.program, self.policy = spec.name, program, policy
         self._world, self._spec = world, spec
         self._methods = {method.name: method for method in spec.methods}
+        self._heads = {method: self._head(method) for method in (*self._methods, "__init__")}
         names = [method.name for method in spec.methods[:_MOST_METHODS]]
         self._known = ", ".join(names + ["..."] * (len(spec.methods) > _MOST_METHODS)) or "none"
 
@@ -99,13 +100,14 @@ class ActorSubject:
         self, spec: TaskSpec, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants
     ) -> Call:
         self._world.check_arguments(spec, args, kwargs)
-        target = f'"actor":{_text(self._spec.cls)},"method":{_text(method)}'
-        return Call(
-            program=self.program,
-            name=self.name if method == "__init__" else f"{self.name}.{method}",
-            policy=self.policy,
-            body=f'{{{target},"call":{write_arguments(args, kwargs, self.policy, grants)}}}',
-        )
+        name, head = self._heads[method]
+        body = f"{head}{write_arguments(args, kwargs, self.policy, grants)}}}"
+        return Call(program=self.program, name=name, policy=self.policy, body=body)
+
+    def _head(self, method: str) -> tuple[str, str]:
+        """What events call a call of a method, and how its request begins."""
+        name = self.name if method == "__init__" else f"{self.name}.{method}"
+        return name, f'{{"actor":{_text(self._spec.cls)},"method":{_text(method)},"call":'
 
 
 class SessionSubject:
@@ -177,7 +179,3 @@ def check_size(text: str, policy: Policy) -> None:
             f"the arguments take {format_size(len(text))} as JSON; "
             f"max_message allows {format_size(policy.max_message_bytes)}"
         )
-
-
-def _text(value: str) -> str:
-    return json.dumps(value)  # which can also say half a character; the guest will say what is wrong with it

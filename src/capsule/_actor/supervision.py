@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Literal
+
+import msgspec
 
 from ..policy import OnFailure
 
 Decision = Literal["restart", "stop", "escalate"]
 
 
-class Supervisor:
+class Supervisor(msgspec.Struct, eq=False, gc=False):
     """Counts the restarts of one actor: at most `max_restarts` within `window` seconds, then the failure escalates."""
 
-    def __init__(self, on_failure: OnFailure, max_restarts: int, window: float) -> None:
-        self._on_failure, self._max_restarts, self._window = on_failure, max_restarts, window
-        self._restarts: deque[float] = deque()
+    _on_failure: OnFailure
+    _max_restarts: int
+    _window: float
+    _restarts: tuple[float, ...] = ()
 
     def decide(self, now: float) -> Decision:
         """What to do about a sandbox that is gone; a restart counts from `now` (seconds of any steady clock)."""
         if self._on_failure != "restart":
             return self._on_failure
-        while self._restarts and self._restarts[0] <= now - self._window:
-            self._restarts.popleft()
+        self._restarts = tuple(each for each in self._restarts if each > now - self._window)
         if len(self._restarts) >= self._max_restarts:
             return "escalate"
-        self._restarts.append(now)
+        self._restarts += (now,)
         return "restart"

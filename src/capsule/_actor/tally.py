@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from .._values import Outcome, Statistics
 
 
-class Tally:
-    """Counts messages and their costs."""
+class Tally(msgspec.Struct, eq=False, gc=False):
+    """Counts messages and their costs. Numbers only, so the collector need not look into it, for each that lives."""
 
-    def __init__(self) -> None:
-        self.answered = self.failed = self.retries = self.restarts = 0
-        self.restarts_in_a_row = 0
-        """Since the last message."""
-        self._fuel = self._ram = 0
-        self._busy = 0.0
-        self._born = time.monotonic()
+    answered: int = 0
+    failed: int = 0
+    retries: int = 0
+    restarts: int = 0
+    restarts_in_a_row: int = 0
+    """Since the last message."""
+
+    _fuel: int = 0
+    _ram: int = 0
+    _busy: float = 0.0
+    _born: float = msgspec.field(default_factory=time.monotonic)
 
     @property
     def messages(self) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from .. import _backend
 from .._secrets import NO_SECRETS, Secrets
-from .._values import Event, TaskSpec
+from .._values import Event, Program, TaskSpec
 from ..abc import Capability, Engine
 from ..policy import Policy
 from .admission import Admission
@@ -41,11 +42,17 @@ class World(msgspec.Struct, frozen=True, eq=False):
     new_event: Callable[[], _backend.Event]
     """What a task waits for, on the event loop of the runtime."""
 
+    new_scope: Callable[[], CancelScope]
+    """Likewise what a part of a task is cancelled by."""
+
     secrets: Secrets = NO_SECRETS
     """What guests find placeholders of."""
 
     environment: Callable[[Policy], Mapping[str, str]] = lambda _: {}
     """What guests find in `os.environ` under a policy."""
+
+    code_of: Callable[[Program], Sequence[str]] = lambda _: ()
+    """The byte code of a program and its modules that a fresh sandbox is about to load; empty if there is none."""
 
     numbers: Iterator[int] = msgspec.field(default_factory=lambda: itertools.count(1))
     """Of messages."""

@@ -115,6 +115,8 @@ class Copies:
     def __init__(self, sources: array.array[int], targets: array.array[int]) -> None:
         """Both are addresses and sizes in turn; the sizes are the same."""
         self._sources, self._targets = sources, targets
+        self.size = sum(sources[1::2])
+        """Bytes that are copied."""
 
     @classmethod
     def of(cls, ranges: list[tuple[int, int]], from_target_to_source: int) -> Copies:
@@ -129,11 +131,6 @@ class Copies:
         targets = array.array("Q", self._targets)
         targets[0::2] = array.array("Q", [address + by for address in targets[0::2]])
         return Copies(self._sources, targets)
-
-    @property
-    def size(self) -> int:
-        """Bytes that are copied."""
-        return sum(self._sources[1::2])
 
     def run(self) -> None:
         """Copy them all. Where the system does not let a process write to itself so, one by one."""

@@ -23,6 +23,10 @@ _TOO_MUCH = (
 )
 
 
+def nobody(*_: object) -> None:
+    """Hears what a sandbox that is gone says."""
+
+
 class CallQueue:
     """Open operations and arrived completions of one sandbox.
 
@@ -58,6 +62,10 @@ class CallQueue:
             self._open[ticket] = False
         while self._arrived:
             self._take_next()
+
+    def close(self) -> None:
+        """Nobody hears of what the guest submits any more."""
+        self._on_submit = self._on_cancel = nobody
 
     def submit(self, operation: str, payload: str) -> int:
         """A new ticket for an operation, which goes to the event loop. Raises Refused beyond a limit."""

@@ -35,7 +35,7 @@ HELD_UP = 0.02
 """Seconds in one slice after which the first carrier counts as held up: five epochs, so the engine could not
 interrupt what the guest does."""
 
-FEW_TIMERS = 256
+FEW_TIMERS = 32
 """Fewer stale timers than this are not worth forgetting."""
 
 
@@ -133,6 +133,7 @@ class Carriers:
         self._work = Bell()
         self._first_rests = False
         self._spare = threading.Condition(self._lock)
+        self._spares_at_rest = 0
         self._queues = _Queues()
         self._jobs: set[Job] = set()
         self._order = itertools.count()
@@ -148,12 +149,19 @@ class Carriers:
             thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a new job. Raises RuntimeError once closed."""
+        """Queue a new job. Raises RuntimeError once closed.
+
+        Whoever was interrupted in it, by what the handler of a signal raised, may do it again: a job counts as known
+        last of all, and a queue may hold it twice.
+        """
         with self._lock:
+            if job in self._jobs or job.phase is Phase.DONE:
+                return
             if self._closed:
                 raise RuntimeError("the carriers are closed")
+            if job.phase is Phase.READY:
+                self._make_ready(job, self._queues.warm if job.is_warm else self._queues.fresh)
             self._jobs.add(job)
-            self._make_ready(job, self._queues.warm if job.is_warm else self._queues.fresh)
 
     def run_here(self, job: Job) -> None:
         """Run the first slice of a new job on the calling thread, which must be the one that wakes and stops it; if
@@ -210,7 +218,7 @@ class Carriers:
 
     def _wake(self, job: Job) -> None:
         if job.phase is Phase.PARKED:
-            self._make_ready(job, self._queues.fresh)
+            self._make_ready(job, self._queues.warm)
         elif job.phase is Phase.RUNNING:
             job.woken = True  # it may have looked just before; it will look again instead of parking
 
@@ -227,7 +235,8 @@ class Carriers:
     def _make_ready(self, job: Job, queue: deque[Job]) -> None:
         job.phase = Phase.READY
         queue.append(job)
-        if not self._first_rests and (queue is not self._queues.warm or len(queue) > 1):
+        is_for_all = job.has_started or queue is not self._queues.warm or len(queue) > 1
+        if is_for_all and self._spares_at_rest and not self._first_rests:
             self._spare.notify()
         self._ring()
 
@@ -243,7 +252,9 @@ class Carriers:
                 elif is_first:
                     self._rest()
                 else:
+                    self._spares_at_rest += 1
                     self._spare.wait(0.1 if self._closed else None)
+                    self._spares_at_rest -= 1
 
     def _end_thread(self) -> None:
         self._ring()
@@ -331,7 +342,7 @@ class Carriers:
         elif step is Step.YIELDED:
             self._make_ready(job, self._queues.spent)
         elif job.woken:
-            self._make_ready(job, self._queues.fresh)
+            self._make_ready(job, self._queues.warm)
         else:
             job.phase = Phase.PARKED
             if job.wake_at < job.deadline:

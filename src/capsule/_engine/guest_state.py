@@ -32,3 +32,9 @@ class GuestState:
     def forget(self) -> None:
         """The store is gone: nothing can call back any more."""
         LIVE.pop(self.number, None)
+
+    def close(self) -> None:
+        """The sandbox is gone, and nothing is said to its owner any more."""
+        self.forget()
+        self.calls.close()
+        self.output.close()

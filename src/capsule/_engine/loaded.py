@@ -17,11 +17,12 @@ from .slots import Slots
 from .version import ASYNC_STACK, MAX_WASM_STACK, SNAPSHOT, SWITCHED_OFF
 
 
-def make_engine(memories: Memories | None = None) -> Handle:
+def make_engine(memories: Memories | None = None, *, is_metered: bool = True) -> Handle:
     """An engine with the settings of `version`, whose memories are `memories`, or wasmtime's own."""
     config = c.config_new()
-    for name in ("wasm_component_model", "epoch_interruption", "consume_fuel"):
+    for name in ("wasm_component_model", "epoch_interruption"):
         c.config_switch(config, name, is_on=True)
+    c.config_switch(config, "consume_fuel", is_on=is_metered)
     c.config_max_wasm_stack(config, MAX_WASM_STACK)
     c.config_async_stack_size(config, ASYNC_STACK)
     for name in SWITCHED_OFF:
@@ -31,9 +32,9 @@ def make_engine(memories: Memories | None = None) -> Handle:
     return Handle(c.engine_new(config), c.engine_delete)
 
 
-def compile_guest(wasm: bytes) -> bytes:
+def compile_guest(wasm: bytes, *, is_metered: bool = True) -> bytes:
     """Native code for a component, for this machine. Takes some seconds on every core."""
-    with contextlib.closing(make_engine()) as engine:
+    with contextlib.closing(make_engine(is_metered=is_metered)) as engine:
         made = ctypes.c_void_p()
         _check(c.component_new(engine.pointer, wasm, len(wasm), ctypes.byref(made)))
         with contextlib.closing(Handle(made, c.component_delete)) as component:
@@ -48,16 +49,18 @@ def compile_guest(wasm: bytes) -> bytes:
 class LoadedGuest:
     """A compiled guest, mapped from its file. Shared by all sandboxes of one engine; close it after the last.
 
-    Where its snapshot lies in a file beside it, memories are used again (see `slots`).
+    Where its snapshot lies in a file beside it, memories are used again (see `slots`). `is_metered` says how it was
+    compiled: whether its code counts fuel.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, is_metered: bool = True) -> None:
+        self.is_metered = is_metered
         snapshot = file.with_suffix(SNAPSHOT)
         with contextlib.ExitStack() as stack:
             self.memories = Memories(Slots(snapshot)) if snapshot.exists() else None
             if self.memories is not None:
                 stack.callback(self.memories.close)
-            self.engine = make_engine(self.memories)
+            self.engine = make_engine(self.memories, is_metered=is_metered)
             stack.callback(self.engine.close)
             self.component = _load(self.engine, file)
             stack.callback(self.component.close)

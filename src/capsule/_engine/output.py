@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .calls import Refused
+from .calls import Refused, nobody
 
 STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -20,6 +20,10 @@ class Output:
     def renew(self, limit: int) -> None:
         """A new message begins: it has its own share."""
         self._left, self.is_truncated = limit, False
+
+    def close(self) -> None:
+        """Nobody hears of it any more."""
+        self._on_text = nobody
 
     @property
     def room(self) -> int:

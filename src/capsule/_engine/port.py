@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .._backend import current_call_soon
@@ -32,12 +32,11 @@ class LoopPort:
         if not self._scheduled:
             self._schedule()
 
-    @contextlib.contextmanager
-    def gathering(self) -> Iterator[None]:
-        """What is posted in this block runs at its end. For a block on the event loop that does not wait."""
+    def gather(self, work: Callable[[], None]) -> None:
+        """Run `work` on the event loop; what it posts runs at its end."""
         self._scheduled = True  # nobody needs to ask the loop for a turn
         try:
-            yield
+            work()
         finally:
             self._drain()
 

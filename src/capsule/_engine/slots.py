@@ -84,7 +84,7 @@ class Slot:
         self.base = address_space.reserve(self._whole)
         self.size = self.accessible = 0
         self._found: ctypes.Array[ctypes.c_uint64] | None = None
-        self.written = Written(b"", self.base, snapshot)
+        self.written: Written | None = None
         try:
             address_space.map_privately(self.base, snapshot.file, snapshot.size)
             self.accessible = snapshot.size
@@ -123,7 +123,7 @@ class Slot:
         if count is None:
             return None
         raw = ctypes.string_at(self._found, count * WORDS * 8)
-        if raw != self.written.raw:
+        if self.written is None or raw != self.written.raw:
             self.written = Written(raw, self.base, self._snapshot)
         return self.written
 
@@ -181,8 +181,9 @@ class Slots:
             slot.restore(self._first_size, self._pagemap)
         except OSError:
             return False
-        if LEAST_USUAL * PAGE <= (size := slot.written.copies.size) < self._usual_size:
-            self._usual, self._usual_size = slot.written.copies.moved(-slot.base), size
+        copies = slot.written.copies if slot.written is not None else None
+        if copies is not None and LEAST_USUAL * PAGE <= copies.size < self._usual_size:
+            self._usual, self._usual_size = copies.moved(-slot.base), copies.size
         return True
 
     def _write_ahead(self, slot: Slot) -> None:

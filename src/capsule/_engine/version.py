@@ -31,9 +31,10 @@ SNAPSHOT = ".image"
 """How the name of that file ends; it lies beside the compiled guest."""
 
 
-def tools_version() -> str:
+def tools_version(*, is_metered: bool = True) -> str:
     """Version and settings as one text. Code compiled under another does not load."""
     off = ",".join(SWITCHED_OFF)
     memory = "slots" if HAS_SLOTS else "own"
-    settings = f"component fuel epochs stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
+    counts = "fuel epochs" if is_metered else "epochs"
+    settings = f"component {counts} stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
     return f"wasmtime {version_of('wasmtime')} {settings}"

@@ -12,6 +12,7 @@ __all__ = ["check_arguments", "parameters_of", "signature_of"]
 
 _MOST_NAMES = 10  # that an error lists
 _MOST_DEFAULT = 40  # characters of a default value that a signature spells out
+_PLACES = ("positional_only", "positional_or_keyword")
 
 
 def parameters_of(arguments: ast.arguments) -> tuple[Parameter, ...]:
@@ -41,6 +42,8 @@ def check_arguments(spec: TaskSpec, args: Sequence[object], kwargs: Mapping[str,
 
     Raises InvalidArguments, which names the argument and spells the signature, if Python would refuse the call.
     """
+    if not kwargs and _fills_places(spec, len(args)):
+        return
     taken = _check_positional(spec, len(args))
     if kwargs:
         kinds: dict[str, str] = {parameter.name: parameter.kind for parameter in spec.parameters}
@@ -90,9 +93,20 @@ def _shorten(default: ast.expr) -> str:
     return value if len(value) <= _MOST_DEFAULT and "\n" not in value else "..."
 
 
+def _fills_places(spec: TaskSpec, given: int) -> bool:
+    """Whether `given` arguments by position are a whole call, and nothing of it goes into a `*args`."""
+    for number, parameter in enumerate(spec.parameters):
+        if number >= given:
+            if parameter.required:
+                return False
+        elif parameter.kind not in _PLACES:
+            return False
+    return given <= len(spec.parameters)
+
+
 def _check_positional(spec: TaskSpec, given: int) -> set[str]:
     """The names that `given` positional arguments fill."""
-    places = [p.name for p in spec.parameters if p.kind in ("positional_only", "positional_or_keyword")]
+    places = [p.name for p in spec.parameters if p.kind in _PLACES]
     if given > len(places) and not _has(spec, "var_positional"):
         plural = "" if len(places) == 1 else "s"
         were = "was" if given == 1 else "were"

@@ -13,6 +13,10 @@ Default = Callable[[Any], Any]
 """What to write for a value that is no JSON; raises TypeError for one that has no such thing."""
 
 
+_PLAIN = json.JSONEncoder(allow_nan=False)
+"""Made once: `json.dumps` makes one at each call that is not of its usual kind."""
+
+
 class NotJSON(Exception):
     """The value cannot be written as JSON; the text says where and why."""
 
@@ -20,9 +24,15 @@ class NotJSON(Exception):
 def to_json(value: Any, name: str = "result", default: Default | None = None) -> str:
     """`value` as JSON text. Raises NotJSON, which names the type and the place of the culprit below `name`."""
     try:
-        return json.dumps(value, allow_nan=False, default=default)
+        return _PLAIN.encode(value)
     except (TypeError, ValueError) as error:
-        raise NotJSON(_explain(value, name, str(error), default)) from None
+        reason = str(error)
+    if default is not None:
+        try:
+            return json.dumps(value, allow_nan=False, default=default)
+        except (TypeError, ValueError) as error:
+            reason = str(error)
+    raise NotJSON(_explain(value, name, reason, default))
 
 
 def _explain(value: Any, name: str, reason: str, default: Default | None) -> str:

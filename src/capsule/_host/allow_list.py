@@ -63,6 +63,7 @@ def allow_list(patterns: tuple[str, ...]) -> AllowList:
     return AllowList(patterns)
 
 
+@functools.lru_cache(maxsize=1000)
 def is_public(address: Address) -> bool:
     """Whether `address` is one of the open internet's, whatever form it hides in."""
     inner = _inside(address)

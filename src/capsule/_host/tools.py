@@ -189,7 +189,7 @@ class Tools:
 
     def merged(self, other: Tools) -> Tools:
         """These and `other`. Raises InvalidTool if two of one name are not the same."""
-        return Tools([*self, *other])
+        return Tools([*self, *other]) if len(other) else self
 
     def get(self, name: str) -> Tool | None:
         """The tool called `name`, or None."""

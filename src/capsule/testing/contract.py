@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 
+from .._units import UNMETERED
 from ..abc import Ending, FuelAccount
 from .opened import PATIENCE, PLENTY, Check, MakeEngine, Opened, open_sandbox, reply_of
 
@@ -77,12 +78,14 @@ async def check_timeout(make_engine: MakeEngine) -> None:
 
 
 async def check_fuel(make_engine: MakeEngine) -> None:
-    """A guest ends when its fuel is spent, all of which it is charged for; each call has its own."""
+    """A guest ends when its call's fuel is spent, all of which it is charged for. Without a limit none is counted."""
     async with open_sandbox(make_engine, fuel=400_000_000) as opened:
         assert await opened.value("echo") == [[], {}]
         ending = await opened.call("spin")
         assert (ending.error_type, ending.fuel_consumed) == ("fuel_exhausted", 400_000_000)
         await opened.is_gone()
+    async with open_sandbox(make_engine, fuel=UNMETERED) as opened:
+        assert (await opened.call("spin", timeout=0.05)).fuel_consumed == 0
 
 
 async def check_cancel_busy(make_engine: MakeEngine) -> None:

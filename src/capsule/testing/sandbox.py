@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
+from .._units import UNMETERED
 from .._values import ErrorType
 from ..abc import Ending, Limits, Listener, Sandbox
 from .clock import Clock
@@ -257,6 +258,8 @@ class FakeSandbox(Sandbox):
 
     def burn(self, fuel: int) -> None:
         """Count fuel up to the limit, and take it from the account that is shared with others."""
+        if self.limits.fuel >= UNMETERED:
+            return
         fuel = min(fuel, self.limits.fuel - self._burnt)
         self._burnt += fuel
         account = self.limits.account

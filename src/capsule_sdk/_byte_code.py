@@ -1,0 +1,37 @@
+"""Byte code as text: made in a sandbox that does nothing else, kept by the host, used by others instead of source."""
+
+import base64
+import marshal
+import warnings
+import zlib
+
+
+def code_of(text, source, path):
+    """The code of a module: what the host sent as `text` if it sent any, or else compiled here."""
+    return marshal.loads(base64.b64decode(text)) if text else compile(source, path, "exec", dont_inherit=True)
+
+
+def of_program(files):
+    """Byte code of each of `files` (path, source) for `code_of`; None for one that does not compile.
+
+    None too for one that the compiler warns of, as each sandbox has to print that.
+    """
+    warnings.simplefilter("error")
+    return [text_of(compiled(source, path)) for path, source in files]
+
+
+def of_packages(files):
+    """The same of (path, base64 of the source), compressed, as it is kept for long. Warnings are nobody's business."""
+    warnings.simplefilter("ignore")
+    return [text_of(compiled(base64.b64decode(source), path), zlib.compress) for path, source in files]
+
+
+def compiled(source, path):
+    try:
+        return marshal.dumps(compile(source, path, "exec", dont_inherit=True))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, Warning):
+        return None
+
+
+def text_of(code, shorten=bytes):
+    return None if code is None else base64.b64encode(shorten(code)).decode()
