@@ -7,7 +7,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capsule import InvalidPolicy, Policy
@@ -101,6 +101,9 @@ def rights(given_mounts: tuple[Mount, ...], path: str) -> str:
     return "rw" if "rw" in modes else "ro" if modes else ""
 
 
+@example(
+    (Mount("a", "/a", "rw"), Mount("a/a", "/a/a", "ro")), (Mount("a", "/a", "rw"), Mount("a/a", "/a/a", "rw")), "a"
+)
 @given(folders, folders, paths)
 def test_a_ceiling(wanted: tuple[Mount, ...], ceiling: tuple[Mount, ...], path: str) -> None:
     """At each path of the machine, a policy below a ceiling allows what both allow, under the name it had."""

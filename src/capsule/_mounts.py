@@ -96,12 +96,16 @@ def normal_mounts(values: Iterable[Any]) -> tuple[Mount, ...]:
 
 def narrowed(mounts: Iterable[Mount], ceiling: Iterable[Mount]) -> tuple[Mount, ...]:
     """What of `mounts` is left below `ceiling`."""
-    limits = list(ceiling)
-    met = (mount.meet(limit) for mount in mounts for limit in limits)
+    wanted, limits = list(mounts), list(ceiling)
+    met = (mount.meet(limit) for mount in wanted for limit in limits)
     best: dict[tuple[str, str], Mount] = {}
     for mount in filter(None, met):
         known = best.get((mount.host, mount.guest))
         if known is None or mount.is_writable:
+            best[mount.host, mount.guest] = mount
+    whole = [mount for mount in wanted if _is_within(mount, limits)]
+    for mount in whole:  # to be read, in a folder that can be written: so it was meant, and so it stays
+        if any(other.is_writable and other != mount and mount.meet(other) == mount for other in whole):
             best[mount.host, mount.guest] = mount
     return tuple(best.values())
 
@@ -109,7 +113,11 @@ def narrowed(mounts: Iterable[Mount], ceiling: Iterable[Mount]) -> tuple[Mount, 
 def beyond(mounts: Iterable[Mount], ceiling: Iterable[Mount]) -> tuple[Mount, ...]:
     """Those of `mounts` that are more than one of `ceiling` allows."""
     limits = list(ceiling)
-    return tuple(mount for mount in mounts if not any(mount.meet(limit) == mount for limit in limits))
+    return tuple(mount for mount in mounts if not _is_within(mount, limits))
+
+
+def _is_within(mount: Mount, limits: Iterable[Mount]) -> bool:
+    return any(mount.meet(limit) == mount for limit in limits)
 
 
 def anchored(mounts: Iterable[Mount], root: str | os.PathLike[str], *, inside: bool) -> tuple[Mount, ...]:
