@@ -51,8 +51,7 @@ async def capsule(prefix: str, count: int) -> AsyncIterator[Rounds]:
     async with Runtime(max_sandboxes=count) as runtime:
 
         async def sleep() -> None:
-            refs = [await runtime.spawn(doze, 1) for _ in range(count)]
-            assert all([(await ref.outcome()).success for ref in refs])
+            assert all([outcome.success async for outcome in runtime.map(doze, [1] * count, limit=count)])
 
         await runtime.run(doze, 0)
         yield {f"{prefix}-memory": partial(memory, count), f"{prefix}-wall": wall(sleep)}
