@@ -1,8 +1,4 @@
-"""What a task may use: a frozen value, its units, and how a ceiling cuts it.
-
-Sizes are powers of 1024 (`"64MB"` is 64 * 1024 * 1024 bytes), as capsule-run counts them.
-The fuel of LOW, MEDIUM and HIGH is capsule-run's too: 100 million, 2 billion, 50 billion. UNMETERED is ours.
-"""
+"""What a task may use: a frozen value, and how a ceiling cuts it. Its units are those of `_units`."""
 
 from __future__ import annotations
 
