@@ -69,7 +69,7 @@ async def _outcome(call: Call, screen: Screen, scope: Scope, args: list[Any], kw
                 ceiling=scope.ceiling,
                 env=call.grants.values,
                 env_file=call.grants.env_file,
-                on_event=_listener(call, screen),
+                on_event=_listener(call, screen, phases),
                 progress=phases,
                 journal=_journal(scope.target) if call.has_journal else None,
             )
@@ -77,10 +77,11 @@ async def _outcome(call: Call, screen: Screen, scope: Scope, args: list[Any], kw
             await stack.enter_async_context(runtime)
             _collect_from_now_on()
             ref = await runtime.spawn(scope.target, *args, **kwargs)
+        stack.callback(phases.end)  # the task may have begun another: a guest without a meter is built when it starts
         return await ref.outcome()
 
 
-def _listener(call: Call, screen: Screen) -> Callable[[Event], None]:
+def _listener(call: Call, screen: Screen, phases: Phases) -> Callable[[Event], None]:
     tell: Callable[[Event], None] | None = None
     if call.verbose:
         from .story import Story
@@ -89,6 +90,7 @@ def _listener(call: Call, screen: Screen) -> Callable[[Event], None]:
 
     def on_event(event: Event) -> None:
         if isinstance(event, Printed):
+            phases.end()
             screen.printed(event.stream, event.text)
         elif tell is not None:
             tell(event)

@@ -119,10 +119,15 @@ class Phases:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self.end()
         if self.count and error is None:
             self._screen.note(f"capsule: ready ({time.monotonic() - self._began:.0f} s)", "green")
+
+    def end(self) -> None:
+        """Take the line away, if there is one. A later phase begins another."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
     def __call__(self, phase: str) -> None:
         """The next phase begins."""
