@@ -145,9 +145,13 @@ async def test_closing_early(stage, kind: str) -> None:
     async with play.runtime as runtime:
         items = later() if kind == "async generator" else range(3)
         async with aclosing(runtime.map(play["hang"], items, limit=2)) as outcomes:
-            with anyio.move_on_after(0):
-                await anext(outcomes)
-        await settle()
+            async with anyio.create_task_group() as group:
+                group.start_soon(outcomes.__anext__)
+                await settle()  # both are at work
+                group.cancel_scope.cancel()
+        with anyio.fail_after(10):
+            while len(play.history) < 4:
+                await anyio.lowlevel.checkpoint()
         assert play.history[-2:] == [("ended", "hang", "cancelled")] * 2
         assert await runtime.run(play["double"], 4) == 8
     play.assert_nothing_is_left()
