@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import anyio
 import pytest
 
 from capsule import Runtime
@@ -169,8 +170,10 @@ def interrupted_at(line: int) -> Iterator[None]:
 
 
 async def test_an_interruption_while_a_message_is_handed_over(tmp_path: Path) -> None:
-    """Wherever it comes, the message ends, whether a carrier had it by then or not: nobody waits for ever."""
-    caught = 0
+    """Wherever it comes, the message ends, whether a carrier had it by then or not: nobody waits for ever,
+    nor until a timer happens to wake the carrier.
+    """
+    caught, began = 0, anyio.current_time()
     async with engine_of(WRITES_OFTEN, tmp_path) as engine:
         for line in range(MOST_LINES):
             sandbox = engine.open(LIMITS, RecordingListener())
@@ -182,3 +185,4 @@ async def test_an_interruption_while_a_message_is_handed_over(tmp_path: Path) ->
                 assert (await sandbox.call("", timeout=PLENTY)).message == "the sandbox is closed"
             sandbox.close()
     assert 5 < caught < MOST_LINES
+    assert anyio.current_time() - began < PLENTY

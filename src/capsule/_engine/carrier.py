@@ -275,10 +275,13 @@ class Carriers:
             self._first_rests = False
 
     def _ring(self) -> None:
-        """The first carrier has something to do. Silent while it is awake: it looks again before it rests."""
+        """The first carrier has something to do. Silent while it is awake: it looks again before it rests.
+
+        What the handler of a signal raises in between must not leave it silent for ever: rung twice is rung once.
+        """
         if self._first_rests:
-            self._first_rests = False
             self._work.ring()
+            self._first_rests = False
 
     def _next(self) -> Job | None:
         self._fire_timers()
