@@ -144,11 +144,11 @@ async def test_closing_early(stage, kind: str) -> None:
 
     async with play.runtime as runtime:
         items = later() if kind == "async generator" else range(3)
-        async with aclosing(runtime.map(play["hang"], items, limit=2)) as outcomes:
-            async with anyio.create_task_group() as group:
-                group.start_soon(outcomes.__anext__)
-                await settle()  # both are at work
-                group.cancel_scope.cancel()
+        outcomes = runtime.map(play["hang"], items, limit=2)
+        async with aclosing(outcomes), anyio.create_task_group() as group:
+            group.start_soon(outcomes.__anext__)
+            await settle()  # both are at work
+            group.cancel_scope.cancel()
         with anyio.fail_after(10):
             while len(play.history) < 4:
                 await anyio.lowlevel.checkpoint()
