@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from capsule import Ended, Event, Runtime, Spawned, Started, TaskFailed, task
-from capsule._codes import MOST_CODE, MOST_GROWTH, MOST_PROGRAMS, MOST_SOURCE, Codes, NoPlace
+from capsule._codes import MOST_CODE, MOST_GROWTH, MOST_PROGRAMS, MOST_SOURCE, Codes
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Module, Program
 from codes import LONG, codes_of, made, outcome_of, run_until_made, said
@@ -21,18 +21,17 @@ from codes import LONG, codes_of, made, outcome_of, run_until_made, said
 
 
 class Compiler:
-    """Answers `answer`, or raises it; waits while it is `held`. `asked` keeps what it was asked."""
+    """Answers `answer`, once what it is `held` by is set. `asked` keeps what it was asked."""
 
     def __init__(self, answer: Any = ("code",)) -> None:
         self.asked: list[list[tuple[str, str]]] = []
-        self.answer, self.held = answer, False
+        self.answer = answer
+        self.held: anyio.Event | None = None
 
     async def __call__(self, files: list[tuple[str, str]]) -> Any:
         self.asked.append(files)
-        if self.held:
-            await anyio.sleep_forever()
-        if isinstance(self.answer, Exception):
-            raise self.answer
+        if self.held is not None:
+            await self.held.wait()
         return list(self.answer) if isinstance(self.answer, tuple) else self.answer
 
 
@@ -121,32 +120,18 @@ async def test_what_is_too_large_together() -> None:
     assert (found[-1], codes._size) == ((), 0)
 
 
-async def test_without_a_place_it_is_tried_again() -> None:
-    """A full runtime is no property of the program."""
-    compiler = Compiler(NoPlace())
-    async with keeping(compiler) as codes:
-        await asks(codes, long("x"), 3)
-        compiler.answer = ("code",)
-        assert await asks(codes, long("x"), 2) == [(), ("code",)]
-    assert len(compiler.asked) == 3
-
-
-async def test_one_at_a_time_gives_way() -> None:
-    """While one program is compiled no other is; who needs the place ends it, and later it is made after all."""
+async def test_one_at_a_time() -> None:
+    """While one program is compiled no other is; later it is made after all."""
     compiler = Compiler()
     async with keeping(compiler) as codes:
-        compiler.held = True
-        codes.of(long("x"))
-        codes.of(long("x"))
-        assert not codes.give_way()  # it has not begun, so whoever waits has to get a place from somebody else
-        await asks(codes, long("x"), 2)
+        compiler.held = anyio.Event()
+        await asks(codes, long("x"), 3)
         await asks(codes, long("y"), 3)
         assert len(compiler.asked) == 1
-        assert (codes.give_way(), codes.give_way()) == (True, False)
-        await anyio.wait_all_tasks_blocked()
-        compiler.held = False
-        assert await asks(codes, long("x"), 2) == [(), ("code",)]
+        compiler.held.set()
+        assert await asks(codes, long("x"), 1) == [()]
         assert await asks(codes, long("y"), 2) == [(), ("code",)]
+    assert len(compiler.asked) == 2
 
 
 async def test_the_number_of_programs_is_bounded() -> None:
@@ -364,29 +349,18 @@ async def test_nobody_hears_of_it(guest: CompiledGuest, write) -> None:
     assert [event.actor for event in events if isinstance(event, Spawned)] == [1, 2, 3, 4]
 
 
-async def test_without_a_free_place_there_is_none(guest: CompiledGuest, write) -> None:
-    """A runtime of one sandbox runs everything from source, and waits for nothing."""
-    async with Runtime(max_sandboxes=1) as runtime:
-        name = write("again.py", "def main(): return 1" + LONG)
-        with anyio.fail_after(30):
-            found = [await outcome_of(runtime, name) for _ in range(5)]
-        assert len({outcome.execution.fuel_consumed for outcome in found}) == 1
-        assert codes_of(runtime)._size == 0
-
-
-async def test_whoever_waits_for_a_place_gets_it(guest: CompiledGuest, write) -> None:
-    """A sandbox that compiles gives way, however long it would go on."""
-    large = "\n".join(f"def f{n}(a, b=[{n}], **c):\n    return [x for x in a if x not in b]" for n in range(200))
-    name = write("large.py", large + "\ndef main(): return 1")
-    small = write("small.py", "import time\ndef main(s): time.sleep(s); return 1")
-    async with Runtime(max_sandboxes=2) as runtime:
-        await runtime.run(name)
+@pytest.mark.parametrize("number", [1, 10])
+async def test_in_a_full_runtime(guest: CompiledGuest, write, number: int) -> None:
+    """It is made all the same, in a sandbox that takes no place from anybody."""
+    name = write("again.py", "import time\ndef main(s): time.sleep(s); return 1" + LONG)
+    async with Runtime(max_sandboxes=number) as runtime:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(runtime.run, name)
-            while codes_of(runtime)._at_work is None:
-                await anyio.lowlevel.checkpoint()
-            with anyio.fail_after(30):
-                assert await runtime.run(small, 0) == 1
+            for _ in range(number):
+                tasks.start_soon(runtime.run, name, 0.2)
+        await runtime.run(name, 0)
+        with anyio.fail_after(30):
+            await made(runtime)
+        assert codes_of(runtime)._size > 0
     assert (runtime._admission.live, runtime._admission.memory) == (0, 0)
 
 

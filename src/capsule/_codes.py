@@ -3,7 +3,8 @@
 To compile is half the work of the smallest task, and nine tenths of what it takes to start a program of some hundred
 lines. But a guest is hostile, and nothing that one made may reach another. So byte code comes only from a sandbox of
 its own, which is given the source of one program and runs none of it; and it is kept under all that went in: the texts,
-and the names that tracebacks show. It is made beside the runs, never before one, and it ends with the runtime.
+and the names that tracebacks show. It is made beside the runs, never before one, and it ends with the runtime. The
+sandbox that compiles is one beyond `max_sandboxes`, and the only one: a full runtime is where it is needed most.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import anyio
 import msgspec
 
 from ._values import Program
@@ -39,12 +39,7 @@ SHORT = 500
 """Characters; what is shorter runs twice as often before it is worth a sandbox."""
 
 Compile = Callable[[list[tuple[str, str]]], Awaitable[Any]]
-"""What a sandbox makes of (path, source): a list of texts, None for each that has no byte code. None if it failed.
-Takes its place before it waits for anything, or raises NoPlace."""
-
-
-class NoPlace(Exception):
-    """There was no place for the sandbox, or another needed it."""
+"""What a sandbox makes of (path, source): a list of texts, None for each that has no byte code. None if it failed."""
 
 
 class _Known(msgspec.Struct):
@@ -67,7 +62,6 @@ class Codes:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._size = 0
         self._is_busy = False
-        self._at_work: anyio.CancelScope | None = None
         self._is_closed = False
 
     def of(self, program: Program) -> Sequence[str]:
@@ -89,28 +83,16 @@ class Codes:
             self._start_soon(self._make, key, files)
         return known.code
 
-    def give_way(self) -> bool:
-        """End the sandbox that compiles: somebody waits for a place. False if there is none, or none any more."""
-        if self._at_work is None or self._at_work.cancel_called:
-            return False
-        self._at_work.cancel()
-        return True
-
     def close(self) -> None:
         """Make no more."""
         self._is_closed = True
         self._known.clear()
 
     async def _make(self, key: bytes, files: list[tuple[str, str]]) -> None:
-        """Compile one program. Nothing is settled if there was no place: a later run asks again."""
         try:
-            with anyio.CancelScope() as self._at_work:  # not before it has begun: there is no place to give up yet
-                made = await self._compiled(files)
-                self._keep(key, _checked(made, files))
-        except NoPlace:
-            return
+            self._keep(key, _checked(await self._compiled(files), files))
         finally:
-            self._is_busy, self._at_work = False, None
+            self._is_busy = False
 
     def _keep(self, key: bytes, code: tuple[str, ...]) -> None:
         known = self._known.get(key)

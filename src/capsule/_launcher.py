@@ -12,14 +12,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from ._actor.actor import Actor
-from ._actor.delivery import Delivery, FreshHome, HeldHome
+from ._actor.admission import Admission
+from ._actor.delivery import Delivery, FreshHome
 from ._actor.family import Family
 from ._actor.grants import Grants
 from ._actor.inside import delivery_of
 from ._actor.ref import ActorRef
 from ._actor.subject import ActorSubject, Subject, TaskSubject, task_call
 from ._actor.world import World
-from ._codes import NoPlace
 from ._environment import Environment
 from ._host.tools import Tools
 from ._policies import Policies
@@ -157,23 +157,27 @@ class Launcher:
 
     async def compiled(self, files: list[tuple[str, str]]) -> list[str | None] | None:
         """Byte code of packages' files (path, base64 of the source), made by a sandbox; None if it did not answer."""
-        found = await self._compiled(self.opened(), COMPILER.tasks[0], _COMPILING, files, FreshHome(None))
+        world = self.opened()
+        found = await self._compiled(world, world.admission, COMPILER.tasks[0], _COMPILING, files)
         return found if isinstance(found, list) else None
 
     async def compiled_beside(self, files: list[tuple[str, str]]) -> Any:
-        """What a sandbox says is the byte code of a program's files (path, source). Raises NoPlace if all are taken."""
-        world = self.world
-        place = world.admission.enter_now(_BESIDE.ram_bytes) if world is not None else None
-        if world is None or place is None:
-            raise NoPlace
-        return await self._compiled(world, COMPILER.tasks[1], _BESIDE, files, HeldHome(place))
+        """What a sandbox says is the byte code of a program's files (path, source); None if it failed.
+
+        It takes no place from anybody, and must be the only one.
+        """
+        if self.world is None:
+            return None
+        admission = Admission(1, _BESIDE.ram_bytes)
+        return await self._compiled(self.world, admission, COMPILER.tasks[1], _BESIDE, files)
 
     async def _compiled(
-        self, world: World, spec: TaskSpec, policy: Policy, files: list[tuple[str, str]], home: FreshHome
+        self, world: World, admission: Admission, spec: TaskSpec, policy: Policy, files: list[tuple[str, str]]
     ) -> Any:
         """In a world of its own: no listener asked for it, and nothing of the host is there for what it compiles."""
         world = replace(
             world,
+            admission=admission,
             notify=lambda _: None,
             numbers=itertools.count(1),
             capabilities={},
@@ -183,7 +187,7 @@ class Launcher:
         )
         grants = Grants(world)
         call = task_call(world, COMPILER, spec, policy, [files], {}, grants)
-        return (await Delivery(world, call, home, family=Family(policy), grants=grants).run()).result
+        return (await Delivery(world, call, FreshHome(None), family=Family(policy), grants=grants).run()).result
 
     def _granted(self, caller: Delivery | None, tools: Tools | None) -> object:
         if caller is not None:

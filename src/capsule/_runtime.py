@@ -149,8 +149,8 @@ class Runtime:
             tasks.start_soon(switchboard.serve, tasks)
             self._tasks = tasks
             registry = Registry()
+            self._admission.on_shortage = registry.free_one
             codes = Codes(self._launcher.compiled_beside, self._start_soon)
-            self._admission.on_shortage = lambda: codes.give_way() or registry.free_one()
             self._launcher.world = World(
                 engine,
                 tasks,

@@ -74,8 +74,8 @@ class Admission:
         Cancelling leaves the queue as if it had never been joined.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
-        if (place := self.enter_now(ram)) is not None:
-            return place
+        if not self._waiters and self._has_room(ram):
+            return self._taken(ram)
         waiter = _Waiter(ram, parent)
         self._join(waiter)
         try:
@@ -89,10 +89,6 @@ class Admission:
             raise
         assert waiter.place is not None
         return waiter.place
-
-    def enter_now(self, ram: int) -> Place | None:
-        """A place, if there is room and nobody waits; None if not."""
-        return None if self._waiters or not self._has_room(ram) else self._taken(ram)
 
     def _complain(self) -> None:
         """Say once why nothing happens: waiting for a place has no limit of its own."""

@@ -76,22 +76,6 @@ class FreshHome:
         return True
 
 
-class HeldHome(FreshHome):
-    """A fresh sandbox in a place that is held for it: one attempt, which does not wait."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(None)
-        self._place = place
-
-    async def enter(self, delivery: Delivery) -> OpenSandbox:
-        """Open a sandbox in the place."""
-        return OpenSandbox.within(delivery.world, delivery.call.policy, delivery.family, self._place)
-
-    def may_retry(self, failure: Failure) -> bool:
-        """The place is given back by now."""
-        return False
-
-
 class Delivery:
     """Delivers one message. `run` answers with its outcome and never raises for a guest's fault."""
 
