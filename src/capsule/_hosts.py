@@ -12,6 +12,7 @@ what remains of a written-out name under a ceiling that says it with a star.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -139,6 +140,7 @@ def host_text(host: str, port: int | None) -> str:
     return name if port is None else f"{name}:{port}"
 
 
+@functools.lru_cache(maxsize=1000)  # names alone: what is none is not kept
 def normal_host(text: str) -> str:
     """The one spelling of a host: lower case, ASCII, no trailing dot, addresses as numbers in their shortest form.
 
@@ -162,6 +164,7 @@ def normal_host(text: str) -> str:
     return host
 
 
+@functools.lru_cache(maxsize=1000)
 def normal_address(text: str) -> Address | None:
     """The address that a host in its normal form is, or None for a name."""
     try:

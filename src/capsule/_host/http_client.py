@@ -24,6 +24,7 @@ import httpx2
 
 from .._hosts import Address
 from .http_pool import Pool
+from .turns import Turn
 
 __all__ = ["HttpClient", "Outgoing", "pieces_of"]
 
@@ -78,7 +79,7 @@ class HttpClient:
 
         Raises httpx2.HTTPError. Redirects are answers like any other.
         """
-        async with self._turns:
+        async with Turn(self._turns):
             quiet = _is_ours.set(True)
             try:
                 response = await self._first(outgoing, addresses)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 import anyio
@@ -25,11 +25,16 @@ from .http_client import HttpClient, Outgoing, pieces_of
 from .http_network import NO_TLS
 from .http_request import Asked, Hop, check_request, hop_after
 from .http_secrets import Carried, carried_by
+from .turns import Turn
 
 __all__ = ["serve"]
 
 MOST_ADDRESSES = 4
 """Of the addresses that a name has, so many are tried."""
+
+
+SMALL = 10_000
+"""Bytes of a piece of a body after which others need no turn."""
 
 
 class TooLarge(Denied):
@@ -55,8 +60,8 @@ async def serve(http: Http, caller: HttpCaller, payload: Any) -> dict[str, Any]:
     if http.client is None:
         http.client = HttpClient(http.ssl_context)
     try:
-        with anyio.fail_after(asked.timeout):
-            async with caller.share:
+        with nullcontext() if asked.timeout is None else anyio.fail_after(asked.timeout):
+            async with Turn(caller.share):
                 return await _Exchange(http, http.client, caller, asked).run(hop)
     except TimeoutError:
         return {"failed": "timeout", "message": f"{hop.url.host} did not answer within {asked.timeout:g} s"}
@@ -120,7 +125,8 @@ class _Exchange:
                 body += scrubber.feed(piece) if scrubber else piece
                 came += len(piece)
                 self._check_size(max(came, len(body), response.num_bytes_downloaded))
-                await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
+                if len(piece) > SMALL:
+                    await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
         if scrubber:
             body += scrubber.rest()
             self._check_size(len(body))
