@@ -64,6 +64,8 @@ REFUSED = {
     "a length": "a" * 501,
     "letters that look like others": "t\u043eolz",
     "no text": 7,
+    "a name that ends in a line": "toolz_",
+    "an extra that does": "toolz[a_]",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 
 from ..errors import InvalidPackages
 
@@ -67,7 +67,9 @@ def parse(line: object) -> Requirement:
         raise InvalidPackages(f"{shown} is no name of a package; {_ALLOWED}")
     try:
         requirement = Requirement(line)
-    except (InvalidRequirement, RecursionError):
+        for name in (requirement.name, *requirement.extras):
+            canonicalize_name(name, validate=True)  # a requirement may end in "_", which no name does
+    except (InvalidRequirement, InvalidName, RecursionError):
         raise InvalidPackages(f"{shown} is no name of a package; {_ALLOWED}") from None
     if requirement.url is not None:
         name = canonicalize_name(requirement.name)
