@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from anyio import CancelScope
@@ -80,6 +81,17 @@ def _is_trio() -> bool:
 def scope_type() -> Callable[[], CancelScope]:
     """The scopes of anyio for the loop that runs now, without asking at each which loop that is."""
     return type(CancelScope())
+
+
+def checkpoint_function() -> Callable[[], Awaitable[object]]:
+    """The checkpoint of the loop that runs now, without asking at each which loop that is."""
+    if _is_trio():
+        import trio
+
+        return trio.lowlevel.checkpoint
+    import asyncio
+
+    return functools.partial(asyncio.sleep, 0)
 
 
 def event_type() -> Callable[[], Event]:

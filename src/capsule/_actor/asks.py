@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .._backend import Flag
 from .._values import Failure, Outcome
 from ..errors import ActorStopped
 from .letter import Letter
 
 if TYPE_CHECKING:
-    from .._backend import Event
     from .actor import Actor
 
 
@@ -26,7 +26,7 @@ class Asks:
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._at_work: tuple[Letter, Event] | None = None
+        self._at_work: tuple[Letter, Flag] | None = None
         self.loss: tuple[Failure, bool] | None = None
         """How the sandbox was lost while an asker was at work, and whether that was a fault: for the actor's task."""
 
@@ -86,7 +86,7 @@ class Asks:
         letter.is_taken = True
         actor.world.registry.mark_spent(actor, is_spent=False)  # asked again, it keeps its place
         assert letter.call is not None
-        self._at_work = letter, actor.world.new_event()
+        self._at_work = letter, Flag(actor.world.new_event)
         try:
             return await actor.deliver(letter, letter.call)
         except BaseException:

@@ -47,7 +47,7 @@ class Dwelling:
         sandbox = self._sandbox
         if sandbox is None or not sandbox.is_alive:
             sandbox = await self._open()
-        self._actor.be_busy()
+            self._actor.be_busy()
         if self._creation is None or sandbox.is_created or delivery.call is self._creation:
             return sandbox
         return await self._create(self._creation)

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 
 from .. import abc
-from .._backend import Flag, event_type
+from .._backend import Flag, checkpoint_function, event_type
 from .._values import ErrorType
 from ..abc import Ending, Limits, Listener
 from .calls import CallQueue
@@ -155,12 +155,21 @@ class _CloseJob(Job):
 
 
 class Turn:
-    """The event loop's next turn, which one message of an engine may use for its first slice."""
+    """The event loop's next turn, which one message of an engine may use for its first slice. Made on that loop."""
 
-    __slots__ = ("is_taken",)
+    __slots__ = ("_wait", "is_taken", "new_event")
 
     def __init__(self) -> None:
         self.is_taken = False
+        self.new_event, self._wait = event_type(), checkpoint_function()
+
+    async def wait(self) -> None:
+        """Give others a turn."""
+        self.is_taken = True
+        try:
+            await self._wait()
+        finally:
+            self.is_taken = False
 
 
 class WasmSandbox(abc.Sandbox):
@@ -184,7 +193,6 @@ class WasmSandbox(abc.Sandbox):
         self._job: Job | None = None
         self._is_closing = False
         self._is_short = True  # as far as we know
-        self._new_event = event_type()
         live.add(self)
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
@@ -195,11 +203,11 @@ class WasmSandbox(abc.Sandbox):
             await anyio.lowlevel.checkpoint()
             return _CLOSED
         may_run_here = not is_deep() and self._may_run_here(request, is_last=is_last)
-        job = _CallJob(self._core, request, timeout, is_last, self._port, Flag(self._new_event))
+        job = _CallJob(self._core, request, timeout, is_last, self._port, Flag(self._turn.new_event))
         try:
             self._job = job  # from here on, whatever ends the sandbox ends this
             if may_run_here:
-                await self._wait_for_turn()
+                await self._turn.wait()  # there may be nothing to wait for afterwards
                 job.is_here = not self._is_closing
             if job.is_here:
                 without_handlers(lambda: self._run_here(job))
@@ -260,14 +268,6 @@ class WasmSandbox(abc.Sandbox):
         if not store.is_metered:  # such a slice is held to so much fuel
             return False
         return self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
-
-    async def _wait_for_turn(self) -> None:
-        """Give the event loop a turn before, because there may be nothing to wait for afterwards."""
-        self._turn.is_taken = True
-        try:
-            await anyio.lowlevel.checkpoint()
-        finally:
-            self._turn.is_taken = False
 
     def _submit(self, job: Job) -> None:
         try:
