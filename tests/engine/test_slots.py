@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import ctypes
 import hashlib
+import mmap
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from capsule._engine import address_space, pagemap
 from capsule._engine.engine import WasmEngine
 from capsule._engine.pagemap import ZEROS
 from capsule._engine.slots import MOST_HOT, MOST_KEPT, Slot, Slots, Written
+from capsule._engine.snapshot import MANY
 from capsule._guest.cache import CompiledGuest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memories are used again on Linux")
@@ -54,6 +57,12 @@ def is_fresh(slot: Slot, snapshot: bytes) -> bool:
 def put(slot: Slot, at: int, data: bytes) -> None:
     data = data[: slot.size - at]
     ctypes.memmove(slot.base + at, data, len(data))
+
+
+def mapped_from(slot: Slot) -> str:
+    """What the kernel says lies at its beginning."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return next(line for line in lines if line.startswith(f"{slot.base:x}-"))
 
 
 def untouched(size: int = SIZE) -> bytes:
@@ -265,3 +274,42 @@ def test_a_memory_that_comes_back_late_is_unmapped(tmp_path: Path) -> None:
     pool.give_back(slot)
     assert pool.hot == 0
     assert not can_be_touched(slot.base)
+
+
+def test_many_begin_with_a_copy_in_memory(pool: Slots) -> None:
+    """Whatever they are mapped from, they begin alike, nobody sees what another wrote, and nothing is left open."""
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    slots = [pool.take(SIZE, RESERVED, GUARD) for _ in range(MANY + 2)]
+    assert ["memfd:capsule" in mapped_from(slot) for slot in slots] == [False] * MANY + [True] * 2
+    first, *_, last, other = slots
+    for slot in (first, last):
+        put(slot, 3 * PAGE + 7, b"written")
+        put(slot, SIZE - 9, b"behind it")
+    assert content(other) == content(slots[1]) == untouched()
+    pool.give_back(last)
+    assert pool.hot == 1
+    again = pool.take(SIZE, RESERVED, GUARD)
+    assert (again.base, content(again)) == (last.base, untouched())
+    for slot in (*slots[:-2], again, other):
+        pool.give_back(slot)
+    few = [pool.take(SIZE, RESERVED, GUARD) for _ in range(MOST_HOT + 1)]
+    assert "memfd:capsule" not in mapped_from(few[-1])
+    for slot in few:
+        pool.give_back(slot)
+    assert len(list(Path("/proc/self/fd").iterdir())) == files + 1
+
+
+def test_nobody_changes_the_copy(pool: Slots) -> None:
+    """It is sealed: what is mapped from it is what was copied, for as long as there is a process that could write."""
+    slots = [pool.take(SIZE, RESERVED, GUARD) for _ in range(MANY + 1)]
+    copy = pool._snapshot.file_among(MANY)
+    for change in (
+        lambda: os.pwrite(copy, b"x", 0),
+        lambda: os.ftruncate(copy, 0),
+        lambda: os.ftruncate(copy, 1 << 30),
+    ):
+        with pytest.raises(PermissionError):
+            change()
+    with pytest.raises(PermissionError):
+        mmap.mmap(copy, PAGE, mmap.MAP_SHARED, mmap.PROT_WRITE)
+    assert content(slots[-1]) == untouched()

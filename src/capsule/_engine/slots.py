@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import array
 import ctypes
-import os
+import itertools
 from pathlib import Path
 from typing import Final
 
 from . import address_space
 from .address_space import PAGE, Copies
 from .pagemap import WORDS, Pagemap, open_pagemap, room_for_ranges
+from .snapshot import Snapshot
 
 MOST_HOT: Final = 16
 """Memories that are kept for the next sandboxes: as many as start and end close together. More only hold memory."""
@@ -31,24 +32,6 @@ MOST_KEPT: Final = 1024
 LEAST_USUAL, MOST_USUAL = 32, 256
 """How many written pages are what a sandbox usually writes. Fewer are one that ended before it began, more a large
 program."""
-
-
-class Snapshot:
-    """The bytes that every memory begins with: a file, mapped once to be read."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.size = -(-os.fstat(self.file).st_size // PAGE) * PAGE
-            self.address = address_space.map_to_read(self.file, self.size)
-        except BaseException:
-            os.close(self.file)
-            raise
-
-    def close(self) -> None:
-        """Unmap and close it."""
-        address_space.unmap(self.address, self.size)
-        os.close(self.file)
 
 
 class Written:
@@ -79,14 +62,15 @@ class Slot:
 
     __slots__ = ("_found", "_snapshot", "_whole", "accessible", "base", "capacity", "size", "written")
 
-    def __init__(self, snapshot: Snapshot, reserved: int, guard: int) -> None:
+    def __init__(self, snapshot: Snapshot, reserved: int, guard: int, neighbours: int = 0) -> None:
+        """`neighbours` is how many others there are."""
         self._snapshot, self.capacity, self._whole = snapshot, reserved, reserved + guard
         self.base = address_space.reserve(self._whole)
         self.size = self.accessible = 0
         self._found: ctypes.Array[ctypes.c_uint64] | None = None
         self.written: Written | None = None
         try:
-            address_space.map_privately(self.base, snapshot.file, snapshot.size)
+            address_space.map_privately(self.base, snapshot.file_among(neighbours), snapshot.size)
             self.accessible = snapshot.size
         except BaseException:
             self.unmap()
@@ -144,6 +128,9 @@ class Slots:
         self._hot: list[Slot] = []  # a list's ends are atomic
         self._first_size = 0
         self._is_closed = False
+        # Two counts that only grow: any thread may count.
+        self._mappings, self._unmappings = itertools.count(1), itertools.count(1)
+        self._mapped = self._unmapped = 0
         self._usual: Copies | None = None  # to addresses that begin with 0
         self._usual_size = MOST_USUAL * PAGE
 
@@ -159,12 +146,13 @@ class Slots:
         try:
             slot = self._hot.pop()
         except IndexError:
-            slot = Slot(self._snapshot, reserved, guard)
+            slot = Slot(self._snapshot, reserved, guard, self._mapped - self._unmapped)
+            self._mapped = next(self._mappings)
             self._write_ahead(slot)
         try:
             slot.grow(size)
         except BaseException:
-            slot.unmap()
+            self._unmap(slot)
             raise
         self._first_size = size
         return slot
@@ -174,7 +162,11 @@ class Slots:
         if len(self._hot) < MOST_HOT and not self._is_closed and self._restored(slot):
             self._hot.append(slot)
         else:
-            slot.unmap()
+            self._unmap(slot)
+
+    def _unmap(self, slot: Slot) -> None:
+        slot.unmap()
+        self._unmapped = next(self._unmappings)
 
     def _restored(self, slot: Slot) -> bool:
         try:
