@@ -32,8 +32,14 @@ class Place(msgspec.Struct, eq=False):
     ram: int
     lane_of: Place | None = None
     lane_is_taken: bool = False
-    waiting: OrderedDict[_Waiter, None] = msgspec.field(default_factory=OrderedDict)
-    """The children of this place that wait, in order."""
+    waiting: OrderedDict[_Waiter, None] | None = None
+    """The children of this place that wait, in order, if there ever were any."""
+
+    def queue(self) -> OrderedDict[_Waiter, None]:
+        """Where its children wait."""
+        if self.waiting is None:
+            self.waiting = OrderedDict()
+        return self.waiting
 
 
 class _Waiter(msgspec.Struct, eq=False):
@@ -117,7 +123,7 @@ class Admission:
         """At the end of the queue, and out of it at once if there is room or the parent's lane is free."""
         self._waiters[waiter] = None
         if waiter.parent is not None:
-            waiter.parent.waiting[waiter] = None
+            waiter.parent.queue()[waiter] = None
         self._admit_front()
         if waiter.place is None and waiter.parent is not None:
             self._admit_child(waiter.parent)
@@ -134,7 +140,7 @@ class Admission:
     def _forget(self, waiter: _Waiter) -> None:
         del self._waiters[waiter]
         if waiter.parent is not None:
-            del waiter.parent.waiting[waiter]
+            del waiter.parent.queue()[waiter]
 
     def _admit_front(self) -> None:
         """Admit from the front until one does not fit: nobody overtakes it, or large ones would starve."""

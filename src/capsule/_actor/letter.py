@@ -36,12 +36,12 @@ class Letter:
             self.outcome = outcome
             if self._answered is not None:
                 self._answered.set()
+                self._answered = None  # the first letter lives as long as its actor
 
     async def wait(self) -> Outcome:
         """Wait for the outcome."""
         if self.outcome is None:
-            if self._answered is None:
-                self._answered = anyio.Event()
-            await self._answered.wait()
+            answered = self._answered = self._answered or anyio.Event()
+            await answered.wait()
         assert self.outcome is not None
         return self.outcome

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ActorStopped, MailboxFull
 
 if TYPE_CHECKING:
     from .._backend import Event
     from .letter import Letter
+
+
+_NOBODY: Final[OrderedDict[Letter, Event]] = OrderedDict()
+"""Stays empty: who waits for room is kept once somebody does, and most mailboxes of thousands never have any."""
 
 
 class Mailbox:
@@ -29,7 +33,7 @@ class Mailbox:
         self._label, self._size, self._max_text = label, size, max_text
         self._text = 0
         self._letters: OrderedDict[Letter, None] = OrderedDict()
-        self._senders: OrderedDict[Letter, Event] = OrderedDict()
+        self._senders: OrderedDict[Letter, Event] = _NOBODY
         self._new_event = new_event
         self._arrival: Event | None = None  # set when there is something to do for an actor that waits
         self.closed_because: str | None = None
@@ -56,6 +60,8 @@ class Mailbox:
         """
         if self.try_put(letter):
             return
+        if self._senders is _NOBODY:
+            self._senders = OrderedDict()
         room = self._senders[letter] = self._new_event()
         try:
             await room.wait()
@@ -121,7 +127,7 @@ class Mailbox:
         """Let nothing more in; the first reason holds. Those who wait for room are refused, what is in stays in."""
         if self.closed_because is None:
             self.closed_because = because
-        senders, self._senders = self._senders, OrderedDict()
+        senders, self._senders = self._senders, _NOBODY
         for room in senders.values():
             room.set()
         self.poke()

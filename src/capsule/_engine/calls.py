@@ -44,7 +44,7 @@ class CallQueue:
     ) -> None:
         self._limits = limits
         self._on_submit, self._on_cancel = on_submit, on_cancel
-        self._arrived: deque[tuple[int, str]] = deque()
+        self._arrived: deque[tuple[int, str]] | None = None  # made when something arrives: most make no host call
         self._open: dict[int, bool] = {}  # ticket -> still wanted
         self._payloads: dict[int, int] = {}  # ticket -> characters
         self._sent = 0
@@ -61,7 +61,7 @@ class CallQueue:
         for ticket in self._open:
             self._open[ticket] = False
         while self._arrived:
-            self._take_next()
+            self._take_next(self._arrived)
 
     def close(self) -> None:
         """Nobody hears of what the guest submits any more."""
@@ -91,6 +91,8 @@ class CallQueue:
         if self._answered - self._taken + len(reply) > self._limits.ram:
             reply = _TOO_MUCH
         self._answered += len(reply)
+        if self._arrived is None:
+            self._arrived = deque()
         self._arrived.append((ticket, reply))
 
     def begin_wait(self, seconds: float) -> None:
@@ -101,7 +103,7 @@ class CallQueue:
     def take(self) -> tuple[int, str] | None:
         """What ends the guest's wait: a completion, (0, "") when its time is up, or None to go on waiting."""
         while self._arrived:
-            ticket, reply, is_wanted = self._take_next()
+            ticket, reply, is_wanted = self._take_next(self._arrived)
             if is_wanted:
                 self.wait_until = None
                 return ticket, reply
@@ -110,8 +112,8 @@ class CallQueue:
             return 0, ""
         return None
 
-    def _take_next(self) -> tuple[int, str, bool]:
-        ticket, reply = self._arrived.popleft()
+    def _take_next(self, arrived: deque[tuple[int, str]]) -> tuple[int, str, bool]:
+        ticket, reply = arrived.popleft()
         self._taken += len(reply)
         self._sent -= self._payloads.pop(ticket, 0)
         return ticket, reply, self._open.pop(ticket, False)
