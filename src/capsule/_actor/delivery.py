@@ -149,8 +149,9 @@ class Delivery:
         return Started(number=self.number, task_name=self.call.name, parent=self.parent, actor=actor)
 
     async def _attempts(self) -> Outcome:
+        attempt = self._attempt if self.actor is None else self._attempt_once
         while self._ended_as is None:
-            outcome = await self._attempt()
+            outcome = await attempt()
             failure = outcome.error
             if failure is None or self.retries >= self.call.policy.max_retries:
                 return outcome
@@ -169,9 +170,7 @@ class Delivery:
         return Outcome(success=False, error=failure, execution=self._execution())
 
     async def _attempt(self) -> Outcome:
-        """One attempt. What it started ends with it, unless an actor owns it; if one of these fails, it fails too."""
-        if self.actor is not None:
-            return await self._attempt_once()
+        """One attempt that no actor handles. What it started ends with it; if one of these fails, it fails too."""
         outcome = None
         try:
             with self.world.new_scope() as self._attempting:

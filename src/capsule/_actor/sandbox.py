@@ -87,7 +87,8 @@ class OpenSandbox:
             self._caller = None
             if not goes_on:
                 self.close()  # the engine has done so by now, unless it failed itself
-            await self._end_calls(caller)
+            if self._serving:
+                await self._end_calls(caller)
         return ending
 
     def close(self) -> None:
@@ -96,8 +97,6 @@ class OpenSandbox:
         self._sandbox.close()
 
     async def _end_calls(self, caller: Caller) -> None:
-        if not self._serving:
-            return
         for ticket, scope in list(self._serving.items()):
             if isinstance(scope, anyio.CancelScope):
                 scope.cancel()

@@ -27,22 +27,23 @@ _NUMBERS: tuple[int, ...] = tuple(getattr(_signal, name) for name in _NAMES if h
 """Signals that come from elsewhere. Not those of a fault: wasmtime handles these itself."""
 
 
-def without_handlers(work: Callable[[], _T]) -> _T:
-    """Run `work`, which must be brief; handlers of signals that arrive meanwhile run after it, and may raise."""
+def without_handlers(work: Callable[..., _T], *args: Any) -> _T:
+    """Run `work(*args)`, which must be brief; handlers of signals that arrive meanwhile run after it, and may raise."""
     if threading.current_thread() is not threading.main_thread():
-        return work()
+        return work(*args)
     get = _signal.getsignal
     handlers = [(number, handler) for number in _NUMBERS if callable(handler := get(number))]
     before, arrived = dict(handlers), set[int]()
     try:
         for number, _ in handlers:
             _signal.signal(number, lambda number, _: arrived.add(number))
-        return work()
+        return work(*args)
     finally:
         try:
             _put_back(handlers)
         finally:
-            _run([before[number] for number in arrived], list(arrived))
+            if arrived:
+                _run([before[number] for number in arrived], list(arrived))
 
 
 def _put_back(handlers: list[tuple[int, _Handler]]) -> None:

@@ -32,11 +32,11 @@ class LoopPort:
         if not self._scheduled:
             self._schedule()
 
-    def gather(self, work: Callable[[], None]) -> None:
-        """Run `work` on the event loop; what it posts runs at its end."""
+    def gather(self, work: Callable[..., None], *args: Any) -> None:
+        """Run `work(*args)` on the event loop; what it posts runs at its end."""
         self._scheduled = True  # nobody needs to ask the loop for a turn
         try:
-            work()
+            work(*args)
         finally:
             self._drain()
 

@@ -210,7 +210,7 @@ class WasmSandbox(abc.Sandbox):
                 await self._turn.wait()  # there may be nothing to wait for afterwards
                 job.is_here = not self._is_closing
             if job.is_here:
-                without_handlers(lambda: self._run_here(job))
+                without_handlers(self._run_here, job)
             else:
                 self._submit(job)
             if job.ending is None:
@@ -277,7 +277,7 @@ class WasmSandbox(abc.Sandbox):
 
     def _run_here(self, job: _CallJob) -> None:
         try:
-            self._port.gather(lambda: self._carriers.run_here(job))
+            self._port.gather(self._carriers.run_here, job)
         except RuntimeError:
             self._end_here(job)
 
