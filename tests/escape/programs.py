@@ -1133,7 +1133,8 @@ REPLIES = (
 PATCHES = (
     Row(
         name="json patched",
-        hostile="import json\njson.dumps = json.loads = json.JSONEncoder.encode = None\ndef main(): return 1",
+        hostile="import json, capsule_sdk._wire as wire\n"
+        "json.dumps = json.loads = json.JSONEncoder.encode = wire._quick = None\ndef main(): return 1",
         error_type="trap",
         harmless="import json\ndef main(): return json.loads(json.dumps([1]))",
         value=[1],
