@@ -9,7 +9,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capsule._scrubbing import Scrubber, Table, TextScrubber
@@ -54,6 +54,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @given(value=VALUES, before=AROUND, after=AROUND, cuts=st.lists(st.integers(0, 200), max_size=5))
+@example(value="0" * 8, before="", after="0" * 7, cuts=[])
 def test_every_form_in_every_cut(form: str, value: str, before: str, after: str, cuts: list[int]) -> None:
     """However the bytes are split, the value is gone, and the word is there instead."""
     found = FORMS[form](value)
@@ -62,7 +63,9 @@ def test_every_form_in_every_cut(form: str, value: str, before: str, after: str,
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [scrubber.feed(data[a:b]) for a, b in itertools.pairwise(places)]
     answer = b"".join([*pieces, scrubber.rest()])
-    assert found[:-1].encode() not in answer.replace(WORD.encode(), b" ")
+    part, text = found[:-1], before + found + after
+    if sum(text.startswith(part, at) for at in range(len(text))) == 1:  # else what is left may be there by chance
+        assert part.encode() not in answer.replace(WORD.encode(), b" ")
     assert found.encode() not in answer
     assert WORD.encode() in answer
     assert scrubber.has_found
