@@ -51,6 +51,12 @@ class Flag:
         await self._event.wait()
 
 
+def foreign_cancellations() -> tuple[type[BaseException], ...]:
+    """What a cancellation by another loop than the one that runs now would raise, if that loop is loaded."""
+    asyncio = sys.modules.get("asyncio")
+    return () if asyncio is None else (asyncio.CancelledError,)
+
+
 def current_call_soon() -> CallSoon:
     """A thread-safe function that runs a callback on the event loop which is running now.
 

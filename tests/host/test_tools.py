@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -200,11 +201,21 @@ async def test_what_is_no_exception(name: str) -> None:
     assert caught.value is error
 
 
+async def ending(kind: str) -> BaseException:
+    """What a tool may raise that ends more than a tool elsewhere."""
+    if kind == "cancellation":
+        return await stray()
+    return SystemExit(3) if kind == "exit" else asyncio.CancelledError()
+
+
+ENDINGS = ["exit", "cancellation", "cancellation of asyncio's"]
+
+
 @pytest.mark.parametrize("name", ["plain", "awaited"])
-@pytest.mark.parametrize("kind", ["exit", "cancellation"])
+@pytest.mark.parametrize("kind", ENDINGS)
 async def test_what_would_end_more_than_a_tool(kind: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """A tool that exits, or raises a cancellation that is not its caller's, has failed; nothing else ends."""
-    error = SystemExit(3) if kind == "exit" else await stray()
+    error = await ending(kind)
     async with desk(*fails(error)) as opened:
         with caplog.at_level(logging.WARNING, "capsule"), pytest.raises(ToolError) as caught:
             await opened.call(name)
@@ -213,10 +224,10 @@ async def test_what_would_end_more_than_a_tool(kind: str, name: str, caplog: pyt
     assert f"the tool {name!r} failed" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["exit", "cancellation"])
+@pytest.mark.parametrize("kind", ENDINGS)
 async def test_what_would_end_more_comes_too_late(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """The same from a thread that nobody waits for is logged, and its owner goes on."""
-    held, error = Held(), SystemExit(3) if kind == "exit" else await stray()
+    held, error = Held(), await ending(kind)
 
     def late() -> None:
         held()

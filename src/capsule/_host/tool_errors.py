@@ -6,6 +6,7 @@ import re
 
 import anyio
 
+from .._backend import foreign_cancellations
 from ..errors import ToolError
 
 MOST_TEXT = 2000
@@ -64,8 +65,10 @@ def told(error: Exception) -> ToolError:
 
 
 def endings() -> tuple[type[BaseException], ...]:
-    """What ends a process or a task. A tool that raises it has failed, and nothing else has to end for that."""
-    return SystemExit, anyio.get_cancelled_exc_class()
+    """What ends a process, or a task of this loop or of one that a tool ran in its thread. A tool that raises it has
+    failed, and nothing else has to end for that.
+    """
+    return SystemExit, anyio.get_cancelled_exc_class(), *foreign_cancellations()
 
 
 def cause_of(error: Exception) -> Exception:

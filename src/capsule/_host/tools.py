@@ -143,7 +143,7 @@ class Tool:
             except Exception as error:  # noqa: BLE001 - and so may the tool
                 raise self._seen_inside(error) from None
             except endings() as error:
-                if not isinstance(error, SystemExit) and _is_cancelled():
+                if isinstance(error, anyio.get_cancelled_exc_class()) and _is_cancelled():
                     raise
                 raise self._seen_inside(error) from None
         assert scope.cancelled_caught
