@@ -210,6 +210,25 @@ ROWS = (
         **FULL,
     ),
     Row(
+        name="a workspace that is filled with a file that is removed already",
+        hostile="    f = open('/tmp/x', 'wb'); os.remove('/tmp/x')\n    while True: f.write(bytes(100_000))",
+        harmless="    f = open('/tmp/x', 'w+b'); os.remove('/tmp/x'); f.write(bytes(900_000)); f.seek(0); return len(f.read())",
+        value=900_000,
+        **FULL,
+    ),
+    Row(
+        name="a workspace that is filled in a folder that is removed already",
+        hostile="    os.mkdir('/tmp/d'); f = open('/tmp/d/x', 'wb'); os.remove('/tmp/d/x'); os.rmdir('/tmp/d')\n"
+        "    while True: f.write(bytes(100_000))",
+        **FULL,
+    ),
+    Row(
+        name="a workspace that is filled with removed files, a few in each message",
+        hostile="    kept = []\n    while True:\n        f = open('/tmp/x', 'wb'); f.write(bytes(50_000)); f.flush()\n"
+        "        os.remove('/tmp/x'); kept.append(f)",
+        **FULL,
+    ),
+    Row(
         name="a workspace of folders in folders",
         hostile="    path = '/tmp'\n    while True: path += '/d'; os.mkdir(path)",
         harmless="    os.makedirs('/tmp' + '/d' * 50); return 1",

@@ -8,7 +8,6 @@ one; then it is ended.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from .._mounts import Mount
 from ..abc import Limits
 from . import bindings as c
-from . import stuck
+from . import descriptors, stuck
 from .workspace import Workspace
 
 WORKSPACE = "/tmp"  # noqa: S108 - a name inside
@@ -33,8 +32,6 @@ KEPT_FREE = 1 << 30
 
 MOST_STUCK = 2
 """How often a message may wait for a file that does not open, such as a pipe, before it is ended."""
-
-_DESCRIPTORS = next((place for place in ("/proc/self/fd", "/dev/fd") if os.path.isdir(place)), None)
 
 
 class CannotOpen(Exception):
@@ -68,13 +65,13 @@ class Folders:
 
     def begin_slice(self) -> None:
         """The guest is about to run."""
-        self._before = _descriptors()
+        self._before = descriptors.count()
         self.slice.begin()
 
     def end_slice(self) -> None:
         """The guest came back."""
         self._strikes += self.slice.end()
-        self._opened += _descriptors() - self._before
+        self._opened += descriptors.count() - self._before
 
     def excess(self, *, is_over: bool) -> str | None:
         """What it has too much of, in the words of a refusal; None if that is nothing. `is_over`: it has answered."""
@@ -92,9 +89,9 @@ class Folders:
     def _holds_more_than(self, most: int) -> bool:
         """Looked at closely only where the count gives reason to: others of the process open files meanwhile."""
         roots = [mount.host for mount in self._mounts] + ([self._workspace.path] if self._workspace else [])
-        held = _held_below([os.path.realpath(root) for root in roots])
-        if held is not None and held <= most:
-            self._opened = held
+        held = descriptors.below([os.path.realpath(root) for root in roots])
+        if held is not None and len(held) <= most:
+            self._opened = len(held)
             return False
         return True
 
@@ -151,34 +148,10 @@ def _has_room(folder: str) -> bool:
     return has_files and disk.f_bavail * disk.f_frsize >= min(KEPT_FREE, disk.f_blocks * disk.f_frsize // 20)
 
 
-def _descriptors() -> int:
-    """How many the process has open. The size of Linux's folder of them is their number since 6.2."""
-    if _DESCRIPTORS is None:
-        return 0  # Windows has millions for each process
-    with contextlib.suppress(OSError):
-        return os.stat(_DESCRIPTORS).st_size if _IS_COUNTED else len(os.listdir(_DESCRIPTORS))
-    return 0
-
-
-_IS_COUNTED = _DESCRIPTORS == "/proc/self/fd" and os.stat(_DESCRIPTORS).st_size > 0
-
-
 def _is_process_short() -> bool:
     if sys.platform == "win32":
         return False
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft != resource.RLIM_INFINITY and _descriptors() > soft // 2
-
-
-def _held_below(roots: list[str]) -> int | None:
-    """How many descriptors of the process are of something below `roots`; None where the system does not tell."""
-    if _DESCRIPTORS != "/proc/self/fd":
-        return None
-    held = 0
-    for number in os.listdir(_DESCRIPTORS):
-        with contextlib.suppress(OSError):
-            path = os.readlink(f"{_DESCRIPTORS}/{number}")
-            held += any(path == root or path.startswith(root + "/") for root in roots)
-    return held
+    return soft != resource.RLIM_INFINITY and descriptors.count() > soft // 2
