@@ -285,3 +285,16 @@ def check(row: Row, outcome: Outcome, heard: str) -> None:
     everything = f"{outcome} {outcome.envelope()} {heard}"
     found = {form for form in FORMS if form in everything}
     assert bool(found) is not row.is_caught, (found, outcome)
+
+
+async def test_a_value_that_is_not_ascii(guest: CompiledGuest, write, servers: tuple[Server, Server]) -> None:
+    """Sent back in the reason of an answer, where such letters are dropped, it is found before they are."""
+    (one, _), value = servers, "sk-live-é-0123456789"
+    program = "import os\nfrom capsule import http\ndef main(url):\n    return http.get(url, headers={'X-Key': os.environ['KEY']}).reason"
+    async with Runtime(
+        policy=Policy(allowed_hosts=("127.0.0.1",)), secrets={"KEY": Secret(value, hosts=["127.0.0.1"])}
+    ) as runtime:
+        reason = await runtime.run(write("reason.py", program), one.url("/key-header"))
+    assert value in one.requests[-1]
+    assert "0123456789" not in reason
+    assert reason

@@ -16,9 +16,10 @@ _NOT_PUBLIC = tuple(
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
         *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",
     )
 )
-"""IANA's special-purpose registry for IPv4, and multicast."""
+"""IANA's special-purpose registry for IPv4, multicast, and where Azure's machines find their host."""
 
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 """All that IANA has given out as global unicast; everything else is special in some way."""
@@ -29,7 +30,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _BY_ADDRESS_ONLY = tuple(
     ipaddress.ip_network(text)
     for text in (
-        *("0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/4", "240.0.0.0/4"),
+        *("0.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "224.0.0.0/4"),
+        "240.0.0.0/4",
         *("::/128", "fe80::/10", "fec0::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "ff00::/8"),
     )
 )

@@ -153,7 +153,8 @@ class _Exchange:
         ]
         return {
             "status": response.status_code,
-            "reason": secrets.scrub(response.reason_phrase),
+            # The bytes: a value in them is not itself any more without those that are not ASCII.
+            "reason": secrets.scrub_bytes(response.extensions["reason_phrase"]).decode("ascii", "ignore"),
             "url": secrets.scrub(str(hop.url)),
             "headers": headers,
             "body": base64.b64encode(body).decode("ascii"),
