@@ -5,12 +5,17 @@ Each row's program gets the server's URL; its neighbour, which does nothing wron
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socketserver
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from capsule import Policy, RightsRefused, Runtime
@@ -378,3 +383,74 @@ async def test_a_ceiling(guest: CompiledGuest, write, server: Server) -> None:
             with pytest.raises(RightsRefused, match=r't.py:3, task main: allowed_hosts=\["127.0.0.1"\]'):
                 await runtime.spawn(file, server.url(""))
     assert len(server.requests) == 1
+
+
+class Careless(socketserver.StreamRequestHandler):
+    """A server that reads no bodies, so that it takes one for the next request, and answers that a little later."""
+
+    def handle(self) -> None:
+        while line := self.rfile.readline():
+            while self.rfile.readline().strip():
+                pass
+            path = line.split()[1]
+            if path == b"/smuggled":
+                time.sleep(0.05)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+
+
+SMUGGLES = """
+from capsule import http
+def main(url):
+    return http.{method}(url + "/mine", data="GET /smuggled HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n").text()
+"""
+HONEST = "from capsule import http\ndef main(url): return http.get(url + '/theirs').text()"
+
+
+@pytest.mark.parametrize("method", ["post", "put"])
+async def test_a_request_within_a_body(guest: CompiledGuest, write, method: str) -> None:
+    """Whatever a server makes of a guest's body, nobody else gets the answer to it."""
+    hostile, honest = write("hostile.py", SMUGGLES.format(method=method)), write("honest.py", HONEST)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Careless) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        async with Runtime(policy=Policy(allowed_hosts=("127.0.0.1",))) as runtime:
+            for _ in range(3):
+                assert await runtime.run(hostile, url) == "/mine"
+                assert await runtime.run(honest, url) == "/theirs"
+        server.shutdown()
+
+
+class Crumbs(socketserver.StreamRequestHandler):
+    """A body in chunks of one byte."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self.rfile.readline()
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(30):
+                self.wfile.write(b"1\r\nx\r\n" * 1000)
+            self.wfile.write(b"0\r\n\r\n")
+
+
+async def test_a_body_in_crumbs(guest: CompiledGuest, write) -> None:
+    """Others have their turns of the event loop while it is read."""
+    reads = write("reads.py", "from capsule import http\ndef main(url): return len(http.get(url).content)")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Crumbs) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        async with Runtime(policy=Policy(allowed_hosts=("127.0.0.1",), timeout="30s")) as runtime:
+            turns, is_over = 0, anyio.Event()
+
+            async def count() -> None:
+                nonlocal turns
+                while not is_over.is_set():
+                    turns += 1
+                    await anyio.lowlevel.checkpoint()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(count)
+                assert await runtime.run(reads, f"http://127.0.0.1:{server.server_address[1]}/") == 30_000
+                is_over.set()
+            assert turns > 30_000 / 20
+        server.shutdown()

@@ -20,14 +20,16 @@ def server() -> Iterator[Server]:
         yield opened
 
 
-async def use(pool: Pool, server: Server, name: str = "a", path: str = "/") -> httpcore2.AsyncHTTPConnection:
+async def use(
+    pool: Pool, server: Server, name: str = "a", path: str = "/", *, owner: object = "me", has_body: bool = False
+) -> httpcore2.AsyncHTTPConnection:
     """One request over a connection of the pool, which is given back."""
     url = httpcore2.URL(scheme=b"http", host=f"{name} 127.0.0.1".encode(), port=server.port, target=path.encode())
-    connection = await pool.take(url.origin)
+    connection = await pool.take(url.origin, owner, has_body=has_body)
     response = await connection.handle_async_request(httpcore2.Request("GET", url, headers={"Host": "a"}))
     await response.aread()
     await response.aclose()
-    await pool.give_back(url.origin, connection)
+    await pool.give_back(url.origin, owner, connection)
     return connection
 
 
@@ -89,7 +91,21 @@ async def test_what_broke_is_closed(server: Server) -> None:
     with pytest.raises(httpcore2.RemoteProtocolError):
         await use(pool, server, path="/no-http")
     url = httpcore2.URL(f"http://a:{server.port}/")
-    connection = await pool.take(url.origin)
+    connection = await pool.take(url.origin, "me", has_body=False)
     await pool.aclose()
-    await pool.give_back(url.origin, connection)
+    await pool.give_back(url.origin, "me", connection)
     assert not pool._oldest_first
+
+
+async def test_what_carried_a_body_is_its_owners(server: Server) -> None:
+    """From then on nobody else has it, whatever they send; what never did is everybody's."""
+    pool = Pool(ssl.create_default_context())
+    shared = await use(pool, server, owner="one")
+    assert await use(pool, server, owner="two") is shared
+    assert await use(pool, server, owner="one", has_body=True) is shared
+    other = await use(pool, server, owner="two")
+    assert other is not shared
+    assert await use(pool, server, owner="one") is shared
+    assert await use(pool, server, owner="two", has_body=True) is other
+    assert await use(pool, server, owner="three") not in (shared, other)
+    await pool.aclose()

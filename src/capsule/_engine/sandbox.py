@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Generator
@@ -154,6 +155,16 @@ class _CloseJob(Job):
         self._core.close()
 
 
+async def _answered(job: _CallJob) -> None:
+    """Wait for the end of a job that was stopped, at most a slice: the guest must be gone when its caller goes on.
+
+    Whoever cancels a task of asyncio's itself, as its timeouts do, does so through a shield, and may do it again.
+    """
+    while job.ending is None:
+        with contextlib.suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
+            await job.answered.wait()
+
+
 class Turn:
     """The event loop's next turn, which one message of an engine may use for its first slice. Made on that loop."""
 
@@ -221,8 +232,7 @@ class WasmSandbox(abc.Sandbox):
             if not job.has_started:  # perhaps it was in the middle of being submitted, by what a signal raised
                 job.is_here = False
                 self._submit(job)
-            with anyio.CancelScope(shield=True):  # at most a slice: the guest must be gone when the caller goes on
-                await job.answered.wait()
+            await _answered(job)
             raise
         finally:
             self._job = None

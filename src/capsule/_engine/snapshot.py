@@ -55,6 +55,8 @@ class Snapshot:
 
 def _copied(file: int, size: int) -> int:
     """A copy in memory that nobody can change; the file itself if the system has none of the kind."""
+    if not hasattr(os, "memfd_create"):  # as where Python was built for an old C library
+        return file
     try:
         copy = os.memfd_create("capsule", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _NEVER_RUN)
     except OSError:

@@ -75,16 +75,17 @@ def watch() -> None:
 
 
 def _opening_threads() -> list[int]:
-    found = []
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):  # it has ended
-            if _is_opening(f"/proc/self/task/{task}"):
-                found.append(int(task))
+    found = list[int]()
+    with contextlib.suppress(OSError):  # no descriptor is left: the next tick looks again
+        for task in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError):  # it has ended
+                if _is_opening(f"/proc/self/task/{task}"):
+                    found.append(int(task))
     return found
 
 
 def _is_opening(task: str) -> bool:
-    with open(f"{task}/comm") as name:
+    with open(f"{task}/comm", errors="replace") as name:  # another's may be cut within a character
         if not name.read().startswith(_THREAD):
             return False
     try:

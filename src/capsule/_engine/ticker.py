@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+
+log = logging.getLogger("capsule")
 
 PERIOD = 0.004
 """Seconds between ticks, so the longest slice of a guest. See benches/: a shorter one costs more switches than it
@@ -22,6 +25,7 @@ class Ticker:
         self._running = 0
         self._resting = True
         self._closed = False
+        self._has_failed = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capsule-ticker", daemon=True)
         self._thread.start()
@@ -54,11 +58,19 @@ class Ticker:
             self._wake.clear()
             self._tick_until_idle()
 
+    def _tick_once(self) -> None:
+        """Whatever goes wrong in one tick, the next comes: without them no guest would ever be interrupted."""
+        try:
+            self._tick()
+        except Exception:
+            log.log(logging.DEBUG if self._has_failed else logging.ERROR, "a tick failed", exc_info=True)
+            self._has_failed = True
+
     def _tick_until_idle(self) -> None:
         idle = 0
         while idle < REST_AFTER and not self._closed:
             time.sleep(PERIOD)
-            self._tick()
+            self._tick_once()
             idle = 0 if self._running else idle + 1
         # A guest that enters between the last look and this line finds `_resting` False and does not wake us, so
         # look once more after saying that we rest.

@@ -74,15 +74,18 @@ class HttpClient:
         self._pool = Pool(ssl_context or httpx2.create_ssl_context(trust_env=False))
 
     @asynccontextmanager
-    async def send(self, outgoing: Outgoing, addresses: Sequence[Address]) -> AsyncIterator[httpx2.Response]:
+    async def send(
+        self, outgoing: Outgoing, addresses: Sequence[Address], owner: object
+    ) -> AsyncIterator[httpx2.Response]:
         """One request to the first of `addresses` that takes a connection; the response's body is not read yet.
 
-        Raises httpx2.HTTPError. Redirects are answers like any other.
+        A connection that carries a body is `owner`'s alone from then on. Raises httpx2.HTTPError. Redirects are answers
+        like any other.
         """
         async with Turn(self._turns):
             quiet = _is_ours.set(True)
             try:
-                response = await self._first(outgoing, addresses)
+                response = await self._first(outgoing, addresses, owner)
                 try:
                     yield response
                 finally:
@@ -91,15 +94,16 @@ class HttpClient:
             finally:
                 _is_ours.reset(quiet)
 
-    async def _first(self, outgoing: Outgoing, addresses: Sequence[Address]) -> httpx2.Response:
+    async def _first(self, outgoing: Outgoing, addresses: Sequence[Address], owner: object) -> httpx2.Response:
         for address in addresses[:-1]:
             try:
-                return await self._to(address, outgoing.request())
+                return await self._to(address, outgoing, owner)
             except (httpx2.ConnectError, httpx2.ConnectTimeout):  # nothing was sent yet
                 continue
-        return await self._to(addresses[-1], outgoing.request())
+        return await self._to(addresses[-1], outgoing, owner)
 
-    async def _to(self, address: Address, request: httpx2.Request) -> httpx2.Response:
+    async def _to(self, address: Address, outgoing: Outgoing, owner: object) -> httpx2.Response:
+        request = outgoing.request()
         name = request.url.raw_host.decode("ascii")
         inner = httpcore2.Request(
             method=request.method,
@@ -114,18 +118,18 @@ class HttpClient:
             extensions={"timeout": _TIMEOUTS, "sni_hostname": name},
         )
         origin = inner.url.origin
-        connection = await self._pool.take(origin)
+        connection = await self._pool.take(origin, owner, has_body=bool(outgoing.body))
         try:
             with _Translated():
                 answer = await connection.handle_async_request(inner)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._pool.give_back(origin, connection)
+                await self._pool.give_back(origin, owner, connection)
             raise
         return httpx2.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, lambda: self._pool.give_back(origin, connection)),
+            stream=_Body(answer, lambda: self._pool.give_back(origin, owner, connection)),
             extensions={"reason_phrase": answer.extensions.get("reason_phrase", b"")},
             request=request,
         )

@@ -33,8 +33,8 @@ MOST_ADDRESSES = 4
 """Of the addresses that a name has, so many are tried."""
 
 
-SMALL = 10_000
-"""Bytes of a piece of a body after which others need no turn."""
+WITHOUT_TURN, PIECE = 10_000, 500
+"""Bytes of a body after which others have a turn of the event loop, and as how many bytes each piece of it counts."""
 
 
 class TooLarge(Denied):
@@ -101,7 +101,8 @@ class _Exchange:
             addresses = await self._addresses(hop)
             carried.check_addresses(addresses)
             filled = carried.filled(self._caller.policy.max_message_bytes)
-            async with self._client.send(Outgoing(hop.method, *filled), addresses) as response:
+            outgoing = Outgoing(hop.method, *filled)
+            async with self._client.send(outgoing, addresses, self._caller.share) as response:
                 status = response.status_code
                 await self._read(response, body)
         except (httpx2.HTTPError, httpx2.StreamError) as error:
@@ -119,14 +120,16 @@ class _Exchange:
         scrubber = self._caller.secrets.scrubber() if self._caller.secrets else None
         is_packed = self._is_decoded and "content-encoding" in response.headers
         pieces = response.aiter_bytes() if is_packed else pieces_of(response)
-        came = 0
+        came = work = 0
         async with aclosing(pieces):
             async for piece in pieces:
                 body += scrubber.feed(piece) if scrubber else piece
                 came += len(piece)
                 self._check_size(max(came, len(body), response.num_bytes_downloaded))
-                if len(piece) > SMALL:
-                    await anyio.lowlevel.checkpoint()  # a piece is up to a megabyte of work
+                work += len(piece) + PIECE
+                if work > WITHOUT_TURN:  # one read may bring thousands of pieces, and a piece be a megabyte
+                    work = 0
+                    await anyio.lowlevel.checkpoint()
         if scrubber:
             body += scrubber.rest()
             self._check_size(len(body))

@@ -21,6 +21,9 @@ import httpcore2
 
 __all__ = ["NO_TLS", "ToAddress"]
 
+MOST_READ = 16 * 1024
+"""Bytes of one read. What came is worked on without a turn for others, and may be hundreds of small answers."""
+
 NO_TLS = "no TLS"
 """The text of a ConnectError when there was a connection, but no handshake."""
 
@@ -119,7 +122,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return await self._stream.receive(max_bytes)
+            return await self._stream.receive(min(max_bytes, MOST_READ))
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 import anyio
 import httpcore2
@@ -19,42 +20,56 @@ __all__ = ["Pool"]
 
 Connection: TypeAlias = httpcore2.AsyncHTTPConnection
 
-Place: TypeAlias = tuple[bytes, bytes, int]
-"""Scheme, host and port of an origin."""
+Place: TypeAlias = tuple[bytes, bytes, int, object]
+"""Scheme, host and port of an origin, and whose it is: None for everybody's."""
 
 _MOST_IDLE = 50
 _IDLE_SECONDS = 15.0
 
 
 class Pool:
-    """Owns connections that nobody uses; those in use are with whoever took them. `aclose` ends the idle ones."""
+    """Owns connections that nobody uses; those in use are with whoever took them. `aclose` ends the idle ones.
+
+    A connection that has carried a body stays with its `owner`: a server that does not read the body would take it for
+    the next request, and answer that to whoever asks next.
+    """
 
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
         self._ssl_context, self._network = ssl_context, ToAddress()
         self._idle: dict[Place, list[Connection]] = {}
         self._oldest_first: dict[Connection, tuple[Place, float]] = {}  # where, and since when
+        self._carried = WeakSet[Connection]()
         self._is_open = True
 
-    async def take(self, origin: httpcore2.Origin) -> Connection:
+    async def take(self, origin: httpcore2.Origin, owner: object, *, has_body: bool) -> Connection:
         """A connection to `origin` that nobody else has: the one used last, or a new one, which connects when used."""
         await self._close_expired()
-        place = _place_of(origin)
-        while free := self._idle.get(place):
-            connection = free[-1]
-            self._forget(connection)
-            if not connection.has_expired():
-                return connection
-            await _close(connection)
+        connection = await self._idle_one(origin, owner) or self._new(origin)
+        if has_body:
+            self._carried.add(connection)
+        return connection
+
+    async def _idle_one(self, origin: httpcore2.Origin, owner: object) -> Connection | None:
+        for place in (_place_of(origin, owner), _place_of(origin, None)):
+            while free := self._idle.get(place):
+                connection = free[-1]
+                self._forget(connection)
+                if not connection.has_expired():
+                    return connection
+                await _close(connection)
+        return None
+
+    def _new(self, origin: httpcore2.Origin) -> Connection:
         return httpcore2.AsyncHTTPConnection(
             origin, self._ssl_context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
         )
 
-    async def give_back(self, origin: httpcore2.Origin, connection: Connection) -> None:
+    async def give_back(self, origin: httpcore2.Origin, owner: object, connection: Connection) -> None:
         """It is used no more: kept if another request can use it, and else closed."""
         if not self._is_open or not connection.is_idle() or connection.is_closed() or _has_more(connection):
             await _close(connection)
             return
-        place = _place_of(origin)
+        place = _place_of(origin, owner if connection in self._carried else None)
         self._idle.setdefault(place, []).append(connection)
         self._oldest_first[connection] = place, time.monotonic()
         if len(self._oldest_first) > _MOST_IDLE:
@@ -84,8 +99,8 @@ class Pool:
             del self._idle[place]
 
 
-def _place_of(origin: httpcore2.Origin) -> Place:
-    return origin.scheme, origin.host, origin.port
+def _place_of(origin: httpcore2.Origin, owner: object) -> Place:
+    return origin.scheme, origin.host, origin.port, owner
 
 
 def _has_more(connection: Connection) -> bool:

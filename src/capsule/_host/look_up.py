@@ -59,6 +59,8 @@ class _LookUp:
                     self.found, self.error = await anyio.to_thread.run_sync(
                         self._ask, limiter=self._limiter, abandon_on_cancel=True
                     )
+        except Exception as error:  # noqa: BLE001 - the system has no thread: nobody else's work has to end for that
+            self.error = OSError(str(error))
         finally:
             self.done.set()
 

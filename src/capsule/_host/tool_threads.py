@@ -68,6 +68,8 @@ class _Job:
             with self._scope:
                 async with self._share:
                     self._value, self._error = await anyio.to_thread.run_sync(self._attempt, limiter=self._limiter)
+        except Exception as error:  # noqa: BLE001 - the system has no thread: nobody else's work has to end for that
+            self._error = error
         finally:
             self.done.set()
         if self._is_given_up:
