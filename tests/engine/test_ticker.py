@@ -95,3 +95,17 @@ def test_closing_one_that_never_ticked() -> None:
     ticker = Ticker(lambda: None)
     ticker.close()
     assert not ticker._thread.is_alive()
+
+
+def test_a_tick_that_fails(still: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    """The next ones come all the same, or nothing would ever end a guest; the log has the first."""
+    ticks = []
+
+    def fail() -> None:
+        ticks.append(1)
+        raise OSError("no descriptors")
+
+    still.ticker._tick = fail
+    still.ticker._tick_until_idle()
+    assert len(ticks) == REST_AFTER
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["a tick failed"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
 
 import anyio
+import pytest
 
 from capsule._engine.sandbox import WasmSandbox
 from capsule._engine.store import GuestStore
@@ -98,3 +100,22 @@ async def test_the_loop_gives_no_memory_back(tmp_path: Path) -> None:
             sys.setprofile(None)
     assert WasmSandbox.call.__code__ in here
     assert GuestStore.close.__code__ not in here
+
+
+async def test_cancelled_twice_by_its_loop(tmp_path: Path, anyio_backend_name: str) -> None:
+    """asyncio's own cancellation knows no shield: however often it comes, the guest ends before its caller goes on."""
+    if anyio_backend_name != "asyncio":
+        pytest.skip("trio has no such cancellation")
+    async with engine_of(doing("(loop $l (br $l))"), tmp_path) as engine:
+        for turns in range(6):
+            listener = RecordingListener()
+            sandbox = engine.open(LIMITS, listener)
+            task = asyncio.ensure_future(sandbox.call("", timeout=PLENTY))
+            await asyncio.sleep(0.02)
+            for _ in range(3):
+                task.cancel()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await sandbox.call("", timeout=PLENTY)).message == "the sandbox is closed"

@@ -9,6 +9,7 @@ import anyio
 import msgspec
 import pytest
 
+from capsule import Runtime, TaskFailed
 from capsule._engine.engine import WasmEngine
 from capsule._guest.slicing import slice_of
 from capsule._values import Module, Program
@@ -105,3 +106,44 @@ async def test_a_task_of_a_module_is_found(engine, applications: Applications):
     program = slice_of(applications.load(files).f)
     (answer,) = await answers(engine, request_of(program, "jobs:g"))
     assert answer["ok"] == 7
+
+
+WRITES = """
+from capsule import actor, task, tools, ToolError
+@actor(ram="96MB", compute="HIGH")
+class A:
+    def large(self): return [["x" * 1000 for _ in range(9000)] for _ in range(8)]
+    def room(self): return len(bytearray(30_000_000))
+class Odd(dict):
+    def items(self):
+        try: tools.tell({1, 2})
+        except TypeError: pass
+        return super().items()
+@task
+def nested(): return [{"a": Odd(b=[1])}, 2]
+@task
+def circular():
+    inner = []
+    inner.append(inner)
+    try: tools.tell(inner)
+    except TypeError as error: return [str(error), [inner is None]]
+"""
+
+
+def tell(thing: object) -> None:
+    """A tool."""
+
+
+async def test_what_ends_the_writing_of_a_value(runtime: Runtime, write) -> None:
+    """An answer that has no room, one within another, and one that cannot be written leave nothing to the next."""
+    file = write("writes.py", WRITES)
+    ref = await runtime.spawn(f"{file}:A")
+    with pytest.raises(TaskFailed):
+        await ref.large()
+    assert await ref.room() == 30_000_000
+    ref.kill()
+    nested = await runtime.spawn(f"{file}:nested", tools=[tell])
+    assert await nested.result() == [{"a": {"b": [1]}}, 2]
+    circular = await runtime.spawn(f"{file}:circular", tools=[tell])
+    text, rest = await circular.result()
+    assert ("contains itself" in text, rest) == (True, [False])
