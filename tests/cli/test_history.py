@@ -145,14 +145,17 @@ def test_a_killed_run_is_interrupted(write) -> None:
     assert not list(Path(".capsule").glob("*.lock"))
 
 
+HEEDING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command that heeds Ctrl-C: whoever runs the tests may ignore it."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 def test_an_interrupted_command_says_how_it_ended(write) -> None:
     """Ctrl-C ends the guest, and what it did is in the journal to its end."""
     process = subprocess.Popen(
-        [*COMMAND, "run", write("forever.py", FOREVER)],
+        [sys.executable, "-c", HEEDING, *COMMAND, "run", write("forever.py", FOREVER)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - ours may ignore it
     )
     try:
         wait_for("part is at work")
