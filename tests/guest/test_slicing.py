@@ -457,6 +457,16 @@ REFUSED = {
         "from 'hypothesis.errors': the sandbox has the standard",
     ),
     "a native package": ("if 1:\n  import msgspec\ndef f(): return msgspec", 2, "native code"),
+    "a native package in the function itself": (
+        "def f():\n  'It.'\n  x = 1\n  import msgspec.json as m",
+        4,
+        "'m', which comes",
+    ),
+    "a part of one": (
+        "async def f():\n  from msgspec import (\n    Struct)",
+        2,
+        "'Struct', which comes from 'msgspec'",
+    ),
     "a star": ("from msgspec import *\ndef f(): return Struct", 1, "'Struct', which comes from 'msgspec'"),
     "what a table is filled with": ("import msgspec\nT = {}\nT[1] = msgspec.UNSET\ndef f(): return T", 1, "'msgspec'"),
     "a base class": ("import msgspec\nclass K(msgspec.Struct): pass\ndef f(): return K", 1, "'msgspec'"),

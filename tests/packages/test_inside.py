@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
+from capsule import InvalidPackages, InvalidProgram, InvalidProgram, Policy, Runtime, TaskFailed, run, task
 from capsule._guest.cache import CompiledGuest
 from loops import in_turn
 from packages.wheels import Index
@@ -166,7 +166,7 @@ def helped(number: int) -> int:
 
 
 async def test_tasks_of_an_application(foo: Index, guest: CompiledGuest) -> None:
-    """With packages of the runtime's, in sub-tasks, map, sessions and eval too; without them, the import says how to ask."""
+    """With packages of the runtime's, in sub-tasks, map, sessions and eval too; without them, it is refused and says how to ask."""
     async with Runtime(packages=["foo>=1"], progress=lambda _: None) as runtime:
         assert await runtime.run(doubled, 2) == 8
         assert [outcome.result async for outcome in runtime.map(helped, [1, 2])] == [2, 4]
@@ -175,7 +175,7 @@ async def test_tasks_of_an_application(foo: Index, guest: CompiledGuest) -> None
             await session.run("import foo")
             assert (await session.run("foo.double(4)")).value == 8
     async with Runtime() as runtime:
-        with pytest.raises(TaskFailed, match=r"no module named 'foo'.*packages=\[\.\.\.\]"):
+        with pytest.raises(InvalidProgram, match=r"doubled needs 'foo'.*packages=\[\.\.\.\]"):
             await runtime.run(doubled, 2)
 
 

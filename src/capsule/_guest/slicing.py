@@ -17,6 +17,7 @@ import msgspec
 from .._values import Module, Program
 from ..errors import InvalidProgram
 from . import reach
+from .bindings import bound_name
 from .closure import Application, Search
 from .declarations import Definition, classes_of, functions_of
 from .emitting import source_of
@@ -50,6 +51,7 @@ def slice_of(thing: Callable[..., object], packages: frozenset[str] = frozenset(
         _check_unchanged(origin, parse(source, path), source, path)
         home = Sibling(origin.module, path, source, "__path__" in origin.namespace)
         search = Search(Application(home, origin.namespace.get("__package__") or "", packages), origin.name)
+        _check_first_imports(search.application.home, origin.name)
         return _program_of(search)
 
 
@@ -63,6 +65,22 @@ def undeclared(program: Program, name: str, kind: str) -> InvalidProgram:
     tree = parse(program.source, program.path)
     found = (node for node in (*functions_of(tree), *classes_of(tree)) if node.name == name)
     return refusal(reason, program.source, program.path, next(found, None))
+
+
+def _check_first_imports(home: reach.Module, name: str) -> None:
+    """Refuse what a function imports first of all and the sandbox does not have: each call of it would fail there.
+
+    An import behind a condition may be meant for elsewhere; it fails inside, where it says why.
+    """
+    node = home.definitions[name].node if name in home.definitions else None
+    for statement in node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else ():
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            for alias in statement.names:
+                if why := home.imports.why_not(statement, alias):
+                    reason = f"{name} needs {bound_name(alias)!r}, which comes {why}"
+                    raise refusal(reason, home.source, home.path, statement)
+        elif not isinstance(statement, (ast.Expr, ast.Assign, ast.AnnAssign, ast.Pass)):
+            return
 
 
 def _program_of(search: Search) -> Program:
