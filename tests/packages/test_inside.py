@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule import InvalidPackages, InvalidProgram, InvalidProgram, Policy, Runtime, TaskFailed, run, task
+from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
 from capsule._guest.cache import CompiledGuest
 from loops import in_turn
 from packages.wheels import Index
