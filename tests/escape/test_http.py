@@ -422,18 +422,21 @@ async def test_a_request_within_a_body(guest: CompiledGuest, write, method: str)
 
 
 class Crumbs(socketserver.StreamRequestHandler):
-    """A body in chunks of one byte."""
+    """A body in chunks of one byte; or before it, hundreds of answers that say that one will come."""
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
-            self.rfile.readline()
+            if b"/soon" in self.rfile.readline():
+                for _ in range(10):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
             self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for _ in range(30):
                 self.wfile.write(b"1\r\nx\r\n" * 1000)
             self.wfile.write(b"0\r\n\r\n")
 
 
-async def test_a_body_in_crumbs(guest: CompiledGuest, write) -> None:
+@pytest.mark.parametrize("path", ["/", "/soon"])
+async def test_a_body_in_crumbs(guest: CompiledGuest, write, path: str) -> None:
     """Others have their turns of the event loop while it is read."""
     reads = write("reads.py", "from capsule import http\ndef main(url): return len(http.get(url).content)")
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Crumbs) as server:
@@ -450,7 +453,7 @@ async def test_a_body_in_crumbs(guest: CompiledGuest, write) -> None:
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(count)
-                assert await runtime.run(reads, f"http://127.0.0.1:{server.server_address[1]}/") == 30_000
+                assert await runtime.run(reads, f"http://127.0.0.1:{server.server_address[1]}{path}") == 30_000
                 is_over.set()
             assert turns > 30_000 / 20
         server.shutdown()

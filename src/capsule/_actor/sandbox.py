@@ -62,11 +62,7 @@ class OpenSandbox:
     @classmethod
     async def open(cls, world: World, policy: Policy, family: Family, parent: Place | None) -> OpenSandbox:
         """Wait for a place, and open a sandbox in it. Cancelling leaves nothing behind."""
-        return cls.within(world, policy, family, await world.admission.enter(policy.ram_bytes, parent))
-
-    @classmethod
-    def within(cls, world: World, policy: Policy, family: Family, place: Place) -> OpenSandbox:
-        """Open a sandbox in a place that is held for it, and given back if that fails."""
+        place = await world.admission.enter(policy.ram_bytes, parent)
         try:
             return cls(world, policy, family, place)
         except BaseException:

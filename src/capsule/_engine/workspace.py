@@ -80,13 +80,13 @@ def _measure_removed(root: str) -> int:
 
     Only Linux tells of them. Elsewhere a guest has them beyond its limit, in as many files as it may have open.
     """
-    used = 0
+    found: dict[int, int] = {}  # a file may be open more than once
     for descriptor in descriptors.below([root]) or ():
         with contextlib.suppress(OSError):  # closed meanwhile, by another guest
             status = os.stat(descriptor)
             if not status.st_nlink:
-                used += max(LEAST_FILE, status.st_size, status.st_blocks * 512)
-    return used
+                found[status.st_ino] = max(LEAST_FILE, status.st_size, status.st_blocks * 512)
+    return sum(found.values())
 
 
 def remove_tree(root: str) -> None:
