@@ -272,3 +272,18 @@ def test_packages_that_cannot_be_had(index, write, guest: CompiledGuest) -> None
         assert "Traceback" not in done.stderr
     done = capsule("run", "--with", "nat", "--json", "app.py")
     assert json.loads(done.stdout)["error"]["error_type"] == "invalid"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a name is any bytes")
+def test_a_file_whose_name_is_no_text(tmp_path: Path, guest: CompiledGuest) -> None:
+    """It runs like any other, and an error names it without a traceback of ours."""
+    for body, status, words in (("return 1", 0, b"1"), ("return 1 / 0", 1, b"ZeroDivisionError")):
+        name = os.fsencode(tmp_path) + b"/p\xff.py"
+        with open(name, "w") as file:
+            file.write(f"def main(): {body}\n")
+        done = subprocess.run(
+            [*COMMAND, "run", b"p\xff.py"], cwd=tmp_path, capture_output=True, timeout=120, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert words in done.stdout + done.stderr
+        assert b"engine" not in done.stderr

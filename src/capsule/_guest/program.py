@@ -103,11 +103,15 @@ def read_source(file: Path, shown: str) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """`path` as people and guests may see it: relative to the current folder if below it, else the bare file name."""
+    """`path` as people and guests may see it: relative to the current folder if below it, else the bare file name.
+
+    Bytes in it that are no UTF-8 are shown as such, for no text can say them.
+    """
     try:
-        return Path(os.path.abspath(path)).relative_to(Path.cwd()).as_posix()
+        shown = Path(os.path.abspath(path)).relative_to(Path.cwd()).as_posix()
     except (ValueError, OSError):  # elsewhere, or the current folder is gone
-        return Path(path).name
+        shown = Path(path).name
+    return shown.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def choose(program: Program, name: str | None) -> TaskSpec | ActorSpec:
