@@ -20,10 +20,10 @@ async def nap(seconds: float) -> float:
 
 @task(name="main")
 async def main() -> None:
-    """A plain task is called and waited for; what is awaited runs side by side."""
+    """Calls are awaited here, whatever the task is; what is gathered runs side by side."""
     for number in (10, 7):
         try:
-            print(f"half of {number} is {half(number)}")
+            print(f"half of {number} is {await half(number)}")
         except TaskFailed as failed:
             print(f"half of {number}: {failed.error_type}, {failed.message}")
     naps = await asyncio.gather(nap(0.2), nap(0.2), nap(0.2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from .errors import InvalidProgram, UsageError
@@ -32,13 +32,23 @@ class Task(Generic[P, R]):
         """What the task is called: the declared name, or the function's."""
         return str(self.settings.get("name") or self.function.__name__)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The value, or what to await for it, in another task's sandbox. Here it raises UsageError."""
         name = self.function.__name__
         raise UsageError(
             f"{name} is a task and runs in a sandbox:\n"
             f"  wrong: {name}(...)\n"
             f"  right: await runtime.run({name}, ...)\n"
             f"Without a sandbox, on purpose: {name}.function(...)"
+        )
+
+    def map(self, items: Iterable[Any]) -> Any:
+        """The values for many items, or what to await for them, in another task's sandbox. Here: UsageError."""
+        name = self.function.__name__
+        raise UsageError(
+            f"{name} is a task and runs in sandboxes:\n"
+            f"  wrong: {name}.map(...)\n"
+            f"  right: async for outcome in runtime.map({name}, ...)"
         )
 
     def __repr__(self) -> str:

@@ -4,26 +4,30 @@ import asyncio
 import collections
 import functools
 import inspect
+import sys
 
 from . import _loop, _wire
 
 AT_ONCE = 256  # calls that `map` keeps open, well below what the host allows
+_IS_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_SEEN_THROUGH = "<genexpr>", "<lambda>"
 
 
 def task(function=None, /, **settings):
     """Mark a function as a task. The settings were read by the host before this program started.
 
-    Calling a task from a task starts another sandbox: the value comes back, or TaskFailed is raised. An
-    `async def` task is awaited. `the_task.map(items)` calls it once for each item, many at a time, and answers the
-    values in the order of the items; of an `async def` task it is awaited too. The first failure is raised, and
-    what is still at work is given up. `the_task.function` is the plain function, to be called in this sandbox.
+    Calling a task from a task starts another sandbox: the value comes back, or TaskFailed is raised. In `async def`
+    code the call is awaited, and so is one of an `async def` task wherever an event loop runs. `the_task.map(items)`
+    calls it once for each item, many at a time, and answers the values in the order of the items; it is awaited
+    where a call is. The first failure is raised, and what is still at work is given up. `the_task.function` is the
+    plain function, to be called in this sandbox.
     """
     if function is None:
         return functools.partial(task, **settings)
     name = settings.get("name") or function.__name__
     is_async = inspect.iscoroutinefunction(function)
-    wrapper = functools.wraps(function)(functools.partial(_call_async if is_async else _call, name))
-    wrapper.map = functools.partial(_map_async if is_async else _map, name)
+    wrapper = functools.wraps(function)(functools.partial(_call, name, is_async))
+    wrapper.map = functools.partial(_map, name, is_async)
     wrapper.__capsule_task__ = wrapper.function = function
     return wrapper
 
@@ -32,15 +36,34 @@ def _payload(name, args, kwargs):
     return {"task": name, "args": args, "kwargs": kwargs}
 
 
-def _call(name, *args, **kwargs):
-    return _wire.call("task", _payload(name, args, kwargs))
+def _call(name, is_async, /, *args, **kwargs):
+    payload = _payload(name, args, kwargs)
+    return _loop.call("task", payload) if _is_awaited(is_async) else _wire.call("task", payload)
 
 
-async def _call_async(name, *args, **kwargs):
-    return await _loop.call("task", _payload(name, args, kwargs))
+def _map(name, is_async, /, items):
+    return _map_awaited(name, items) if _is_awaited(is_async) else _map_here(name, items)
 
 
-def _map(name, items):
+def _is_awaited(is_async):
+    """Whether whoever called a task awaits what it answers: `async def` code does, plain code wants the value."""
+    return asyncio._get_running_loop() is not None and (is_async or _is_in_async_code(sys._getframe(2)))
+
+
+def _is_in_async_code(frame):
+    """Whether a frame is of `async def` code; what it hands to asyncio, such as a generator, is a part of it."""
+    while frame is not None and not frame.f_code.co_flags & _IS_ASYNC:
+        if frame.f_code.co_name not in _SEEN_THROUGH and not _is_of_asyncio(frame):
+            return False
+        frame = frame.f_back
+    return frame is not None
+
+
+def _is_of_asyncio(frame):
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"
+
+
+def _map_here(name, items):
     values, tickets = [], collections.deque()
     try:
         for item in items:
@@ -55,12 +78,12 @@ def _map(name, items):
     return values
 
 
-async def _map_async(name, items):
+async def _map_awaited(name, items):
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(item):
         async with gate:
-            return await _call_async(name, item)
+            return await _loop.call("task", _payload(name, [item], {}))
 
     try:
         async with asyncio.TaskGroup() as group:

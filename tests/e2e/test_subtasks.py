@@ -46,6 +46,37 @@ async def grouped():
     return [[call.result() for call in calls], late, order]
 
 @task
+async def awaits_plain_ones():
+    calls = [group_call async for group_call in starts(3)]
+    later = asyncio.create_task(double(9))
+    first = [await call for call in asyncio.as_completed(double(n) for n in [4])]
+    ask = lambda n: double(n)
+    values = await asyncio.gather(double(5), *(double(n) for n in (6, 7)), *map(double, [8]), ask(10))
+    try:
+        await fails("it")
+    except TaskFailed as error:
+        failure = error.error_type
+    mapped = await double.map(range(3))
+    return [await asyncio.gather(*calls), first, values, await later, failure, mapped, helper(2), await returned(3)]
+
+async def starts(count):
+    for n in range(count):
+        yield double(n)
+
+def helper(n):
+    return double(n) + double.map([n])[0]
+
+def returned(n):
+    return nap(0.01, n)
+
+@task
+def wants_values_of_async_ones():
+    return [nap(0.01, 5), nap.map([0.01]), asyncio.run(inside(6))]
+
+async def inside(n):
+    return await nap(0.01, n)
+
+@task
 def mapped():
     return double.map(range(5))
 
@@ -83,13 +114,15 @@ async def call(runtime: Runtime, write, task: str, *args):
     [
         ("plain", [2, 4]),
         ("grouped", [[0, 1, 2], "yes", ["quick", "slow"]]),
+        ("awaits_plain_ones", [[0, 2, 4], [8], [10, 12, 14, 16, 20], 18, "task_error", [0, 2, 4], 8, 3]),
+        ("wants_values_of_async_ones", [5, [None], 6]),
         ("mapped", [0, 2, 4, 6, 8]),
         ("mapped_async", [None, None]),
         ("caught", ["task_error", "fails: ValueError: it failed twice"]),
     ],
 )
 async def test_values_come_back(runtime: Runtime, write, task: str, value: object) -> None:
-    """Keyword arguments arrive, values come back, asyncio's own tools work on calls, a failure can be caught."""
+    """`async def` code awaits any task and asyncio's own tools take the calls; plain code has the value of any task."""
     assert await call(runtime, write, task) == value
 
 
