@@ -137,13 +137,29 @@ def test_where_folders_lie(tmp_path: Path) -> None:
     for bad in ("out", "file", "nowhere", str(tmp_path / "other"), "/", "/proc", "/dev", "/sys"):
         with pytest.raises(ValueError, match=r"folder|outside|not there"):
             anchored(normal_mounts([bad]), root, inside=True)
-    (allowed,) = anchored(normal_mounts(["out"]), root, inside=False)
+    (allowed,) = anchored(normal_mounts([str(tmp_path / "other")]), root, inside=False)
     assert allowed.host == os.path.realpath(tmp_path / "other")
     for bad in ("/", "/proc", "/proc/self", "/dev", "/sys"):
         with pytest.raises(ValueError, match="not given to any sandbox"):
             anchored(normal_mounts([bad]), root, inside=False)
     with pytest.raises(InvalidPolicy, match=r"^mounts: 'nowhere' is not there; make the folder first"):
         Policy(mounts=["nowhere"]).anchored(root)  # type: ignore[list-item]
+
+
+@posix
+def test_relative_paths_stay_below(tmp_path: Path) -> None:
+    """A policy's relative path does not leave the current folder by a link, and the refusal names what to write."""
+    here = tmp_path / "here"
+    for folder in ("here/data", "elsewhere/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    (here / "link").symlink_to("../elsewhere")
+    (here / "near").symlink_to("data")
+    assert [mount.host for mount in anchored(normal_mounts(["near"]), here, inside=False)] == [
+        os.path.realpath(here / "data")
+    ]
+    for bad in ("link", "link/deep"):
+        with pytest.raises(ValueError, match=r"is a link to '.*elsewhere.*write where it leads to"):
+            anchored(normal_mounts([bad]), here, inside=False)
 
 
 @pytest.mark.parametrize("mark", ["capsule.toml", "pyproject.toml", ".git"])

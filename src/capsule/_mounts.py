@@ -121,10 +121,10 @@ def _is_within(mount: Mount, limits: Iterable[Mount]) -> bool:
 
 
 def anchored(mounts: Iterable[Mount], root: str | os.PathLike[str], *, inside: bool) -> tuple[Mount, ...]:
-    """The same with the folders' real, absolute paths; relative ones are meant below `root`.
+    """The same with the folders' real, absolute paths; relative ones start from `root` and stay below it.
 
-    With `inside` none may lie outside of `root`, by links either. Raises ValueError with a reason for that, and for
-    what is no folder.
+    With `inside` absolute ones do, too. A link does not lead out. Raises ValueError with a reason for what lies
+    outside, and for what is no folder.
     """
     wanted = tuple(mounts)
     try:
@@ -154,6 +154,8 @@ def _anchor(mount: Mount, root: Path, *, inside: bool) -> Mount:
         raise ValueError(f"{mount.host!r} cannot be looked at ({getattr(error, 'strerror', None) or error})") from None
     if inside and not real.is_relative_to(root):
         raise ValueError(f"{mount.host!r} lies outside of the project root; only what is below it can be given")
+    if not os.path.isabs(mount.host) and not real.is_relative_to(root):
+        raise ValueError(f"{mount.host!r} is a link to {str(real)!r}; if that is meant, write where it leads to")
     if not is_folder:
         what = "is no folder; name the folder that it is in" if is_there else "is not there; make the folder first"
         raise ValueError(f"{mount.host!r} {what}")

@@ -124,7 +124,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     or as `mounts` are written. For what a program declares, they lie below its project root."""
 
     mounts: tuple[Mount, ...] = ()
-    """Folders that it sees beside what it declares, `"HOST[::GUEST][:ro|:rw]"`: for those who run programs."""
+    """Folders that it sees beside what it declares, `"HOST[::GUEST][:ro|:rw]"`: for those who run programs. Relative
+    paths start from the current folder and stay below it."""
 
     workspace: int | str | None = None
     """Bytes of a private folder at `/tmp`, gone with the sandbox; each file counts as 4 KB or more. None: there is
@@ -301,10 +302,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
     def anchored(self, root: str | os.PathLike[str], *, inside: bool = False) -> Policy:
-        """The same with the real, absolute paths of its folders; relative ones are meant below the folder `root`.
+        """The same with the real, absolute paths of its folders; relative ones start from the folder `root`.
 
-        Raises InvalidPolicy for what is no folder and, with `inside`, for what lies outside of `root`, by way of links
-        too. Looks at the file system.
+        Raises InvalidPolicy for what is no folder, for relative paths that a link leads out of `root` and, with
+        `inside`, for all that lies outside of it. Looks at the file system.
         """
         found: dict[str, Any] = {}
         for field in ("allowed_files", "mounts"):
