@@ -180,18 +180,18 @@ linker_add_sync = function(
 
 # A store and its context.
 
-store_new = function("wasmtime_store_new", address, address, address, Finalizer)
+store_new = brief("wasmtime_store_new", address, address, address, Finalizer)
 store_delete = function("wasmtime_store_delete", None, address)
-store_context = function("wasmtime_store_context", address, address)
-store_limiter = function("wasmtime_store_limiter", None, address, c_int64, c_int64, c_int64, c_int64, c_int64)
+store_context = brief("wasmtime_store_context", address, address)
+store_limiter = brief("wasmtime_store_limiter", None, address, c_int64, c_int64, c_int64, c_int64, c_int64)
 context_get_data = brief("wasmtime_context_get_data", address, address)
 context_get_fuel = brief("wasmtime_context_get_fuel", address, address, POINTER(c_uint64))
 context_set_fuel = brief("wasmtime_context_set_fuel", address, address, c_uint64)
-context_set_wasi = function("wasmtime_context_set_wasi", address, address, address)
+context_set_wasi = brief("wasmtime_context_set_wasi", address, address, address)
 context_set_epoch_deadline = brief("wasmtime_context_set_epoch_deadline", None, address, c_uint64)
-context_yield_at_fuel = function("wasmtime_context_fuel_async_yield_interval", address, address, c_uint64)
-context_yield_at_epoch = function("wasmtime_context_epoch_deadline_async_yield_and_update", address, address, c_uint64)
-wasi_new = function("wasi_config_new", address)
+context_yield_at_fuel = brief("wasmtime_context_fuel_async_yield_interval", address, address, c_uint64)
+context_yield_at_epoch = brief("wasmtime_context_epoch_deadline_async_yield_and_update", address, address, c_uint64)
+wasi_new = brief("wasi_config_new", address)
 wasi_delete = function("wasi_config_delete", None, address)
 wasi_preopen_dir = function("wasi_config_preopen_dir", c_bool, address, c_char_p, c_char_p, c_bool)
 
@@ -199,7 +199,8 @@ wasi_preopen_dir = function("wasi_config_preopen_dir", c_bool, address, c_char_p
 
 future_poll = function("wasmtime_call_future_poll", c_bool, address)
 future_delete = function("wasmtime_call_future_delete", None, address)
-instantiate_async = function(
+future_delete_ended = brief("wasmtime_call_future_delete", None, address)
+instantiate_async = brief(
     "wasmtime_component_linker_instantiate_async",
     *(address, address, address, address, POINTER(Instance), POINTER(ErrorPointer)),
 )

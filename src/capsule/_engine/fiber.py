@@ -30,7 +30,10 @@ class Fiber:
 
     def poll(self) -> bool:
         """Run the guest until it yields, waits or ends; True when it ended."""
-        return bool(c.future_poll(self._future.pointer))
+        is_over = bool(c.future_poll(self._future.pointer))
+        if is_over:
+            self._future.delete = c.future_delete_ended  # there is nothing to unwind
+        return is_over
 
     def take_error(self) -> str | None:
         """What ended the call, if it was an error: wasmtime's text. Answers once."""

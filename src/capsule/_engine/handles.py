@@ -15,11 +15,11 @@ from . import bindings as c
 class Handle:
     """Owns one pointer. `close` deletes it the first time and does nothing after; `pointer` fails once closed."""
 
-    __slots__ = ("_delete", "_pointer")
+    __slots__ = ("_pointer", "delete")
 
     def __init__(self, pointer: c.Pointer, delete: Callable[[c.Pointer], None]) -> None:
         self._pointer: c.Pointer | None = pointer
-        self._delete = delete
+        self.delete = delete
 
     @property
     def pointer(self) -> c.Pointer:
@@ -37,7 +37,7 @@ class Handle:
         """Delete what the pointer owns, once."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            self._delete(pointer)
+            self.delete(pointer)
 
 
 def take_error(pointer: c.Pointer) -> str:

@@ -42,7 +42,7 @@ def function(name: str, result: Any, *arguments: Any) -> Any:
 
 
 def brief(name: str, result: Any, *arguments: Any) -> Any:
-    """A function of a microsecond, called with the interpreter lock held: to give the lock away and ask for it back
+    """A function of microseconds, called with the interpreter lock held: to give the lock away and ask for it back
     costs more, and beside a busy event loop each time is one at which a carrier has to queue for it.
     """
     return ctypes.PYFUNCTYPE(result, *arguments)((name, _library))
