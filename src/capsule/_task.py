@@ -32,8 +32,7 @@ class Task(Generic[P, R]):
         """What the task is called: the declared name, or the function's."""
         return str(self.settings.get("name") or self.function.__name__)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """The value, or what to await for it, in another task's sandbox. Here it raises UsageError."""
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
         name = self.function.__name__
         raise UsageError(
             f"{name} is a task and runs in a sandbox:\n"
@@ -42,8 +41,8 @@ class Task(Generic[P, R]):
             f"Without a sandbox, on purpose: {name}.function(...)"
         )
 
-    def map(self, items: Iterable[Any]) -> Any:
-        """The values for many items, or what to await for them, in another task's sandbox. Here: UsageError."""
+    def map(self, items: Iterable[Any]) -> NoReturn:
+        """For other tasks of its program, in their sandboxes. Here it raises UsageError."""
         name = self.function.__name__
         raise UsageError(
             f"{name} is a task and runs in sandboxes:\n"

@@ -15,13 +15,13 @@ import anyio
 import httpx2
 import msgspec
 
-from .._hosts import Address, host_text, normal_address
+from .._hosts import Address, normal_address
 from .._values import HostRequest
 from ..errors import Denied, InvalidArguments
 from ..policy import format_size
 from .allow_list import allow_list, is_by_address_only
 from .http import Http, HttpCaller
-from .http_client import HttpClient, Outgoing, pieces_of
+from .http_client import HttpClient, Incoming, Outgoing
 from .http_network import NO_TLS
 from .http_request import Asked, Hop, check_request, hop_after
 from .http_secrets import Carried, carried_by
@@ -92,8 +92,8 @@ class _Exchange:
         raise TooManyRedirects(f"following more than {most} redirects", "a larger max_redirects")
 
     def _check_host(self, hop: Hop) -> None:
-        if not self._allowed.allows_host(hop.host, hop.port):
-            raise Denied(f"a request to {host_text(hop.host, hop.explicit_port)}", _allow_line(hop))
+        if not self._allowed.allows_host(hop.url.host, hop.url.port):
+            raise Denied(f"a request to {hop.url.place}", _allow_line(hop))
 
     async def _send(self, hop: Hop, carried: Carried) -> dict[str, Any]:
         began, status, body = time.monotonic(), 0, bytearray()
@@ -103,29 +103,26 @@ class _Exchange:
             filled = carried.filled(self._caller.policy.max_message_bytes)
             outgoing = Outgoing(hop.method, *filled)
             async with self._client.send(outgoing, addresses, self._caller.share) as response:
-                status = response.status_code
-                await self._read(response, body)
+                status = response.status
+                await self._read(response, body, hop)
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise _failure(error, hop) from None
         finally:
             took = round((time.monotonic() - began) * 1000, 3)
-            url = self._caller.secrets.scrub(hop.told)
+            url = self._caller.secrets.scrub(str(hop.url))
             told = HostRequest(method=hop.method, url=url, status=status, bytes=len(body), duration_ms=took)
             self._caller.tell(told)
         return self._answer(response, bytes(body), hop)
 
-    async def _read(self, response: httpx2.Response, body: bytearray) -> None:
+    async def _read(self, response: Incoming, body: bytearray, hop: Hop) -> None:
         """Read the body into `body`, without values of secrets. Raises TooLarge."""
-        self._check_packing(response)
+        packings = self._packings(response, hop)
         scrubber = self._caller.secrets.scrubber() if self._caller.secrets else None
-        is_packed = self._is_decoded and "content-encoding" in response.headers
-        pieces = response.aiter_bytes() if is_packed else pieces_of(response)
-        came = work = 0
-        async with aclosing(pieces):
+        work = 0
+        async with aclosing(response.opened() if packings else response.pieces()) as pieces:
             async for piece in pieces:
                 body += scrubber.feed(piece) if scrubber else piece
-                came += len(piece)
-                self._check_size(max(came, len(body), response.num_bytes_downloaded))
+                self._check_size(max(len(body), response.came))
                 work += len(piece) + PIECE
                 if work > WITHOUT_TURN:  # one read may bring thousands of pieces, and a piece be a megabyte
                     work = 0
@@ -134,30 +131,28 @@ class _Exchange:
             body += scrubber.rest()
             self._check_size(len(body))
 
-    @property
-    def _is_decoded(self) -> bool:
-        """Whether a packed body is opened here. Where there are secrets it is: nobody finds a value in it otherwise."""
-        return self._asked.decode or bool(self._caller.secrets)
+    def _packings(self, response: Incoming, hop: Hop) -> list[str]:
+        """How the body is packed, if it is opened here. Where there are secrets it is: nobody finds a value in it
+        otherwise.
+        """
+        secrets = self._caller.secrets
+        packings = response.packings() if self._asked.decode or secrets else []
+        if secrets and not _PACKINGS.issuperset(packings):
+            raise Failed("connection", f"{hop.url.host} packs the body in a way that the host cannot open")
+        return packings
 
-    def _check_packing(self, response: httpx2.Response) -> None:
-        words = {word.strip().lower() for word in response.headers.get("content-encoding", "").split(",")}
-        if self._caller.secrets and not words <= _PACKINGS:
-            raise Failed("connection", f"{response.request.url.host} packs the body in a way that the host cannot open")
-
-    def _answer(self, response: httpx2.Response, body: bytes, hop: Hop) -> dict[str, Any]:
-        gone = _FRAMING
-        if self._is_decoded and "content-encoding" in response.headers:
-            gone = _FRAMING | {"content-encoding", "content-length"}
+    def _answer(self, response: Incoming, body: bytes, hop: Hop) -> dict[str, Any]:
+        gone = _FRAMING | {"content-encoding", "content-length"} if self._packings(response, hop) else _FRAMING
         secrets = self._caller.secrets
         headers = [
             (secrets.scrub_bytes(name).decode("latin-1"), secrets.scrub_bytes(value).decode("latin-1"))
-            for name, value in response.headers.raw
+            for name, value in response.headers
             if name.decode("latin-1").lower() not in gone
         ]
         return {
-            "status": response.status_code,
+            "status": response.status,
             # The bytes: a value in them is not itself any more without those that are not ASCII.
-            "reason": secrets.scrub_bytes(response.extensions["reason_phrase"]).decode("ascii", "ignore"),
+            "reason": secrets.scrub_bytes(response.reason).decode("ascii", "ignore"),
             "url": secrets.scrub(str(hop.url)),
             "headers": headers,
             "body": base64.b64encode(body).decode("ascii"),
@@ -173,43 +168,43 @@ class _Exchange:
             raise TooLarge(f"a response that takes more than {most} as a message", "a larger max_message")
 
     async def _addresses(self, hop: Hop) -> list[Address]:
-        literal = normal_address(hop.host)
+        literal = normal_address(hop.url.host)
         try:
             found = [literal] if literal is not None else await self._look_up(hop)
         except (OSError, UnicodeError):
-            raise Failed("connection", f"there is no host {hop.host}") from None
+            raise Failed("connection", f"there is no host {hop.url.host}") from None
         for address in found:
-            if not self._allowed.allows_address(hop.host, hop.port, address):
+            if not self._allowed.allows_address(hop.url.host, hop.url.port, address):
                 _refuse_address(hop, address, is_literal=literal is not None)
         if not found:
-            raise Failed("connection", f"there is no host {hop.host}")
+            raise Failed("connection", f"there is no host {hop.url.host}")
         return found[:MOST_ADDRESSES]
 
     async def _look_up(self, hop: Hop) -> list[Address]:
-        return await self._http.addresses(hop.host, hop.port, self._caller.look_ups)
+        return await self._http.addresses(hop.url.host, hop.url.port, self._caller.look_ups)
 
 
 def _next(hop: Hop, status: int, location: str) -> Hop:
     try:
         return hop_after(hop, status, location)
     except InvalidArguments:  # the server's fault, and not that of whoever asked
-        place = host_text(hop.host, hop.explicit_port)
+        place = hop.url.place
         raise Failed("connection", f"{place} redirects to what is no URL") from None
 
 
 def _refuse_address(hop: Hop, address: Address, *, is_literal: bool) -> None:
     if is_literal:
-        raise Denied(f"a request to {hop.host}, which is no public address,", _allow_line(hop))
+        raise Denied(f"a request to {hop.url.host}, which is no public address,", _allow_line(hop))
     if is_by_address_only(address):
         raise Denied(
-            f"a request to {hop.host}, whose address is link-local or otherwise special,",
+            f"a request to {hop.url.host}, whose address is link-local or otherwise special,",
             "that address itself in allowed_hosts",
         )
-    raise Denied(f"a request to {hop.host}, whose address is not public,", _allow_line(hop))
+    raise Denied(f"a request to {hop.url.host}, whose address is not public,", _allow_line(hop))
 
 
 def _allow_line(hop: Hop) -> str:
-    return f'allowed_hosts=["{host_text(hop.host, hop.explicit_port)}"]'
+    return f'allowed_hosts=["{hop.url.place}"]'
 
 
 def _location(answer: dict[str, Any]) -> str | None:
@@ -221,13 +216,13 @@ def _location(answer: dict[str, Any]) -> str | None:
 _FRAMING = {"connection", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"}
 """Headers about the connection to the server, which is not the guest's."""
 
-_PACKINGS = {"", "identity", "gzip", "deflate"}
+_PACKINGS = {"identity", "gzip", "deflate"}
 """What the host can open, whatever is installed beside it."""
 
 
 def _failure(error: Exception, hop: Hop) -> Failed:
     """What the guest may know of an error of the client's: never its text, which may name addresses or files."""
-    place = host_text(hop.host, hop.explicit_port)
+    place = hop.url.place
     if isinstance(error, httpx2.ConnectTimeout):
         return Failed("timeout", f"{place} did not take a connection in time")
     if isinstance(error, httpx2.ConnectError):

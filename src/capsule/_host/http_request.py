@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, replace
 
-import httpx2
 import msgspec
 
-from .._hosts import host_text, normal_host
 from ..errors import Denied, InvalidArguments
+from .http_url import Url, checked_url, joined
 
-__all__ = ["MOST_HEADER_TEXT", "MOST_URL", "VALUE", "Asked", "Hop", "check_request", "checked_url", "hop_after"]
+__all__ = ["MOST_HEADER_TEXT", "VALUE", "Asked", "Hop", "check_request", "hop_after"]
 
-MOST_URL = 16_000
 MOST_HEADERS = 200
 MOST_HEADER_TEXT = 64_000
 
@@ -23,9 +20,6 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """What a header's value is made of."""
 
-_NEVER = re.compile(r"[\x00-\x20\\\x7f]")
-_AUTHORITY = re.compile(r"//|[/?#]")
-_PORTS = {"http": 80, "https": 443}
 _OURS = {
     *("connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate"),
     *("proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -59,26 +53,13 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     """Whether a compressed body is opened here; otherwise it comes as it was sent."""
 
 
-@dataclass(frozen=True)
-class Hop:
-    """One request on its way to one place. `host` is in its normal form."""
+class Hop(msgspec.Struct, frozen=True):
+    """One request on its way to one place."""
 
     method: str
-    url: httpx2.URL
-    host: str
-    port: int
+    url: Url
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
-
-    @property
-    def explicit_port(self) -> int | None:
-        """The port, if it is not the scheme's own."""
-        return None if self.port == _PORTS[self.url.scheme] else self.port
-
-    @property
-    def told(self) -> str:
-        """The URL for the record."""
-        return str(self.url)
 
 
 def check_request(asked: Asked) -> Hop:
@@ -90,50 +71,19 @@ def check_request(asked: Asked) -> Hop:
         raise InvalidArguments("method: this is not the name of an HTTP method")
     if method in _REFUSED_METHODS:
         raise Denied(f"the HTTP method {method}", "nothing")
-    url, host, port = checked_url(asked.url)
-    return Hop(method, url, host, port, _checked_headers(asked.headers), _bytes_of(asked.body))
+    return Hop(method, checked_url(asked.url), _checked_headers(asked.headers), _bytes_of(asked.body))
 
 
 def hop_after(hop: Hop, status: int, location: str) -> Hop:
     """Where a redirect leads. What belongs to the old origin stays behind. Raises as `check_request`."""
-    try:
-        joined = str(hop.url.join(location))
-    except (httpx2.InvalidURL, ValueError, UnicodeError):
-        raise InvalidArguments("the redirect leads to no URL") from None
-    url, host, port = checked_url(joined)
+    url = joined(hop.url, location)
     method, body, headers = hop.method, hop.body, hop.headers
     if (status == _SEE_OTHER and method != "HEAD") or (status in _MOVED and method == "POST"):
         method, body = "GET", None
         headers = tuple(header for header in headers if not header[0].lower().startswith("content-"))
-    if (url.scheme, host, port) != (hop.url.scheme, hop.host, hop.port):
+    if url.origin != hop.url.origin:
         headers = tuple(header for header in headers if header[0].lower() not in _CREDENTIALS)
-    return replace(hop, method=method, url=url, host=host, port=port, headers=headers, body=body)
-
-
-def checked_url(text: str) -> tuple[httpx2.URL, str, int]:
-    """A URL without its fragment, its host in the normal form, and its port. Raises InvalidArguments and Denied."""
-    if len(text) > MOST_URL:
-        raise InvalidArguments(f"url: it has more than {MOST_URL:,} characters")
-    if _NEVER.search(text):
-        raise InvalidArguments("url: blanks, control characters and backslashes stand in no URL; quote them")
-    try:
-        url = httpx2.URL(text)
-        scheme = url.scheme
-        if scheme not in _PORTS:
-            raise Denied(f"a request to {scheme[:20] or 'no'}: URLs", "http: or https: in their place")
-        if url.userinfo or any("@" in part for part in _AUTHORITY.split(text, maxsplit=2)[1:2]):
-            raise Denied("a URL with a user or a password in it", "an Authorization header in its place")
-        host = normal_host(url.raw_host.decode("ascii"))
-        port = _PORTS[scheme] if url.port is None else url.port
-        if not 0 < port < 1 << 16:
-            raise ValueError("its port is no number from 1 to 65535")
-        explicit = None if port == _PORTS[scheme] else port
-        clean = f"{scheme}://{host_text(host, explicit)}{url.raw_path.decode('ascii')}"
-        if clean != text:  # most are written so already
-            url = httpx2.URL(clean)
-    except (httpx2.InvalidURL, ValueError, UnicodeError) as error:
-        raise InvalidArguments(f"url: this is no URL to send a request to ({error})") from None
-    return url, host, port
+    return Hop(method, url, headers, body)
 
 
 def _checked_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
-import httpx2
+import msgspec
 
-from .._hosts import Address, host_text
+from .._hosts import Address
 from .._secrets import Held, Secrets
 from ..errors import Denied, InvalidArguments
 from .allow_list import AllowList
-from .http_request import MOST_HEADER_TEXT, MOST_URL, VALUE, Hop
+from .http_request import MOST_HEADER_TEXT, VALUE, Hop
+from .http_url import MOST_URL, Url
 
 __all__ = ["Carried", "carried_by"]
 
@@ -33,7 +34,7 @@ Escape = Callable[[str], str]
 class Filled(NamedTuple):
     """What goes onto the wire."""
 
-    url: httpx2.URL
+    url: Url
     headers: Sequence[tuple[str, str]]
     body: bytes | None
 
@@ -43,17 +44,16 @@ class Carried:
 
     def __init__(self, hop: Hop, held: Iterable[Held]) -> None:
         self._hop, self._held = hop, list(held)
-        self._place = host_text(hop.host, hop.explicit_port)
 
     def check_host(self) -> None:
         """Raises Denied if one of them must not go to the hop's host, wherever its name leads."""
         for held in self._held:
-            if not AllowList(held.secret.hosts).allows_host(self._hop.host, self._hop.port):
+            if not AllowList(held.secret.hosts).allows_host(self._hop.url.host, self._hop.url.port):
                 raise self._denied(held)
 
     def check_addresses(self, addresses: Sequence[Address]) -> None:
         """Raises Denied if one of them must not go to one of `addresses`, or not in plain sight."""
-        host, port = self._hop.host, self._hop.port
+        host, port = self._hop.url.host, self._hop.url.port
         for held in self._held:
             allowed = AllowList(held.secret.hosts)
             if not all(allowed.allows_address(host, port, address) for address in addresses):
@@ -62,8 +62,8 @@ class Carried:
             is_seen = self._hop.url.scheme != "https" and not all(address.is_loopback for address in addresses)
             if is_seen and not is_plain_allowed:
                 raise Denied(
-                    f"the secret {held.name} over plain http: to {self._place}",
-                    f'https:, or Secret(..., hosts=["http://{self._place}"]),',
+                    f"the secret {held.name} over plain http: to {self._hop.url.place}",
+                    f'https:, or Secret(..., hosts=["http://{self._hop.url.place}"]),',
                 )
 
     def filled(self, most_body: int) -> Filled:
@@ -73,21 +73,22 @@ class Carried:
         return Filled(self._url(), self._headers(), self._body(most_body))
 
     def _denied(self, held: Held) -> Denied:
-        return Denied(f"the secret {held.name} in a request to {self._place}", f'Secret(..., hosts=["{self._place}"])')
+        place = self._hop.url.place
+        return Denied(f"the secret {held.name} in a request to {place}", f'Secret(..., hosts=["{place}"])')
 
     def _put_in(self, text: str, escape: Escape) -> str:
         for held in self._held:
             text = text.replace(held.placeholder, escape(held.value))
         return text
 
-    def _url(self) -> httpx2.URL:
-        path, question, query = self._hop.url.raw_path.decode("ascii").partition("?")
+    def _url(self) -> Url:
+        path, question, query = self._hop.url.target.partition("?")
         path = self._put_in(path, lambda value: quote(value, safe=_IN_A_PATH))
         query = self._put_in(query, lambda value: quote(value, safe=""))
         target = f"{path}{question}{query}"
         if len(target) > MOST_URL:
             raise InvalidArguments(f"url: with its secrets it has more than {MOST_URL:,} characters")
-        return self._hop.url.copy_with(raw_path=target.encode("ascii"))
+        return msgspec.structs.replace(self._hop.url, target=target)
 
     def _headers(self) -> Sequence[tuple[str, str]]:
         headers = [(name, self._header(value)) for name, value in self._hop.headers]
