@@ -60,6 +60,32 @@ def test_a_run_loads_what_it_needs(write, guest: CompiledGuest, options: tuple[s
     assert ("sqlite3" in loaded) is ("--no-journal" not in options)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="typer expands wildcards there")
+def test_a_run_without_options_loads_no_parser(write, guest: CompiledGuest) -> None:
+    """A run without options goes without typer, one with options does not."""
+    file = write("hello.py", HELLO)
+    assert "typer" not in loaded_by("run", file, "one")
+    assert "typer" in loaded_by("run", file, "--verbose")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("echo.py",), ("echo.py", "one", ""), ("echo.py:main", "a b", "*"), ("nowhere.py",), ("echo.py:none",), ()],
+    ids=str,
+)
+def test_with_and_without_the_parser(write, guest: CompiledGuest, words: tuple[str, ...]) -> None:
+    """What comes of a run is the same, in words and status, whether typer read its words or nobody needed to."""
+    folder = Path(write("echo.py", "def main(*words):\n    return words\n")).parent
+    command = [sys.executable, "-c", "from capsule.cli.main import main; main()", "run"]
+    plain, parsed = (
+        subprocess.run([*command, *dashes, *words], capture_output=True, timeout=120, cwd=folder, check=False)
+        for dashes in ((), ("--",))
+    )
+    assert plain.stdout + plain.stderr
+    assert (plain.returncode, plain.stdout) == (parsed.returncode, parsed.stdout)
+    assert plain.stderr == parsed.stderr
+
+
 @pytest.mark.parametrize("args", [("ps",), ("log",), ("inspect", "hello.py"), ("cache",)], ids=" ".join)
 def test_other_commands_load_no_engine(write, guest: CompiledGuest, args: tuple[str, ...]) -> None:
     """What runs nothing loads no wasmtime, and without numbers among its options nothing that checks them."""

@@ -12,10 +12,28 @@ def main() -> None:
     """Run the command that `sys.argv` names."""
     CTRL_C.take_over()
     gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
-    from .commands import app_for
-
+    words = sys.argv[1:]
     try:
-        app_for(sys.argv[1:])()
+        if _is_plain_run(words):
+            _run(*words[1:])
+        else:
+            from .commands import app_for
+
+            app_for(words)()
     finally:
         gc.freeze()  # at its end an interpreter looks through all objects several times
         CTRL_C.ignore()
+
+
+def _is_plain_run(words: list[str]) -> bool:
+    """Whether this is a run without options. It needs no parser, and typer takes longer to load than the task to run.
+
+    Not on Windows, where typer is what makes names of files out of stars.
+    """
+    return words[:1] == ["run"] and not any(word.startswith("-") for word in words) and sys.platform != "win32"
+
+
+def _run(target: str | None = None, *args: str) -> None:
+    from .run import Call, run
+
+    sys.exit(run(Call(target=target, args=list(args), argv=sys.argv[1:])))
