@@ -51,6 +51,9 @@ class EventLoop(base_events.BaseEventLoop):
     def _write_to_self(self):
         pass  # nothing can wake this loop from outside: there is one thread
 
+    async def shutdown_default_executor(self, timeout=None):
+        pass  # asyncio's own starts a thread for it, as soon as somebody has asked for one in vain
+
     def call_soon_threadsafe(self, callback, *args, context=None):
         return self.call_soon(callback, *args, context=context)
 

@@ -1,7 +1,6 @@
 """`@task` inside the sandbox: the entry runs its function, a call to any other task goes to the host."""
 
 import asyncio
-import collections
 import functools
 import inspect
 import sys
@@ -19,8 +18,8 @@ def task(function=None, /, **settings):
     Calling a task from a task starts another sandbox: the value comes back, or TaskFailed is raised. In `async def`
     code the call is awaited, and so is one of an `async def` task wherever an event loop runs. `the_task.map(items)`
     calls it once for each item, many at a time, and answers the values in the order of the items; it is awaited
-    where a call is. The first failure is raised, and what is still at work is given up. `the_task.function` is the
-    plain function, to be called in this sandbox.
+    where a call is. The failure that comes first is raised, and what is still at work is given up.
+    `the_task.function` is the plain function, to be called in this sandbox.
     """
     if function is None:
         return functools.partial(task, **settings)
@@ -38,7 +37,11 @@ def _payload(name, args, kwargs):
 
 def _call(name, is_async, /, *args, **kwargs):
     payload = _payload(name, args, kwargs)
-    return _loop.call("task", payload) if _is_awaited(is_async) else _wire.call("task", payload)
+    if not _is_awaited(is_async):
+        return _wire.call("task", payload)
+    waiting = _loop.call("task", payload)
+    waiting.__qualname__ = name  # what a warning calls it if it is never awaited
+    return waiting
 
 
 def _map(name, is_async, /, items):
@@ -51,7 +54,7 @@ def _is_awaited(is_async):
 
 
 def _is_in_async_code(frame):
-    """Whether a frame is of `async def` code; what it hands to asyncio, such as a generator, is a part of it."""
+    """Whether a frame is of `async def` code; generators, lambdas and asyncio belong to whoever runs them."""
     while frame is not None and not frame.f_code.co_flags & _IS_ASYNC:
         if frame.f_code.co_name not in _SEEN_THROUGH and not _is_of_asyncio(frame):
             return False
@@ -64,18 +67,23 @@ def _is_of_asyncio(frame):
 
 
 def _map_here(name, items):
-    values, tickets = [], collections.deque()
+    values, tickets = {}, {}
+
+    def take():
+        ticket, reply = _wire.first_of(tickets)
+        values[tickets.pop(ticket)] = _wire.value_of(reply)
+
     try:
-        for item in items:
+        for number, item in enumerate(items):
             if len(tickets) >= AT_ONCE:
-                values.append(_wire.result(tickets.popleft()))
-            tickets.append(_wire.submit("task", _payload(name, [item], {})))
+                take()
+            tickets[_wire.submit("task", _payload(name, [item], {}))] = number
         while tickets:
-            values.append(_wire.result(tickets.popleft()))
+            take()
     finally:
         for ticket in tickets:
             _wire.cancel(ticket)
-    return values
+    return [values[number] for number in range(len(values))]
 
 
 async def _map_awaited(name, items):
@@ -88,6 +96,6 @@ async def _map_awaited(name, items):
     try:
         async with asyncio.TaskGroup() as group:
             calls = [group.create_task(one(item)) for item in items]
-    except* _wire.TaskFailed as failed:
+    except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [call.result() for call in calls]

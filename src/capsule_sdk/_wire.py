@@ -145,6 +145,15 @@ def result(ticket, error=task_failed):
     return value_of(_arrived.pop(ticket), error)
 
 
+def first_of(tickets):
+    """Wait for the first completion of one of `tickets`; answers the ticket and the reply."""
+    while True:
+        for ticket in _arrived:
+            if ticket in tickets:
+                return ticket, _arrived.pop(ticket)
+        _wait(None)
+
+
 def value_of(reply, error=task_failed):
     """The value in a reply. For one that holds an error, refusals included, raises what `error` makes of it."""
     answer = loads(reply)

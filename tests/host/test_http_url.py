@@ -28,7 +28,7 @@ def test_the_quick_way_agrees_with_the_parser(text: str) -> None:
     """A URL that the pattern takes is what httpx2's parser makes of it, part for part."""
     if (found := http_url._plain(text)) is not None:
         assert found == http_url._parsed(text)
-        assert str(httpx2.URL(text)) in {str(found), text}
+        assert httpx2.URL(text).raw_path == found.target.encode()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ A connection in the pool belongs to a scheme, a name, a port and the address tha
 rides on a connection that was made for another name (its certificate was not checked for this one) or to an address
 that its own policy was not asked about.
 
-Of httpx2 it is the connections, which are its httpcore2, its errors, and what opens packed bodies. Its AsyncClient
-follows redirects, keeps cookies, reads the environment, adds headers and logs each URL, and none of it is wanted here;
-its requests and responses took a tenth of the time.
+Of httpx2 it is the connections, which are its httpcore2, and the errors. Its AsyncClient follows redirects, keeps
+cookies, reads the environment, adds headers and logs each URL, and none of it is wanted here; its requests and
+responses took a tenth of the time, and what opens packed bodies does so in steps without a bound.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import httpx2
 import msgspec
 
 from .._hosts import Address
+from .http_packing import Opened
 from .http_pool import Pool
 from .http_url import Url
 from .turns import Turn
@@ -74,24 +75,27 @@ class Incoming:
         self.headers: Sequence[tuple[bytes, bytes]] = response.headers
         self.reason: bytes = response.extensions.get("reason_phrase", b"")
         self.came = 0
-        """Bytes of the body that came by now."""
+        """Bytes of the body that came by now; once it is opened, those that came out of a packing, if they are more."""
 
     def packings(self) -> list[str]:
         """How the body is packed, the outermost last; often not at all."""
         values = [value for name, value in self.headers if name.lower() == b"content-encoding"]
-        return [word.strip().lower() for word in b",".join(values).decode("latin-1").split(",") if word.strip()]
+        words = (word.strip().lower() for word in b",".join(values).decode("latin-1").split(","))
+        return [word for word in words if word not in {"", "identity"}]
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        """The body as it comes. Raises httpx2.HTTPError."""
+    async def pieces(self, packings: Sequence[str] = ()) -> AsyncGenerator[bytes]:
+        """The body as it comes, opened as far as `packings` say. Some pieces are empty.
+
+        Raises httpx2.HTTPError, DecodingError for what is not packed so.
+        """
+        opened, wire = Opened(packings), 0
         with _Translated():
             async with aclosing(self._response.aiter_stream()) as pieces:
-                async for piece in pieces:
-                    self.came += len(piece)
-                    yield piece
-
-    def opened(self) -> AsyncGenerator[bytes]:
-        """The body without its packing. Raises httpx2.HTTPError, DecodingError for what is not packed as it says."""
-        return httpx2.Response(self.status, headers=list(self.headers), stream=_Stream(self.pieces)).aiter_bytes()
+                async for data in pieces:
+                    wire += len(data)
+                    for piece in opened.feed(data):
+                        self.came = max(wire, opened.largest)
+                        yield piece
 
     async def aclose(self) -> None:
         """The rest of the body is not wanted."""
@@ -99,14 +103,6 @@ class Incoming:
             await self._response.aclose()
         finally:
             await self._give_back()
-
-
-class _Stream(httpx2.AsyncByteStream):
-    def __init__(self, pieces: Callable[[], AsyncGenerator[bytes]]) -> None:
-        self._pieces = pieces
-
-    def __aiter__(self) -> AsyncGenerator[bytes]:
-        return self._pieces()
 
 
 _is_ours: ContextVar[bool] = ContextVar("_is_ours", default=False)

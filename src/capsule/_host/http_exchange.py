@@ -23,6 +23,7 @@ from .allow_list import allow_list, is_by_address_only
 from .http import Http, HttpCaller
 from .http_client import HttpClient, Incoming, Outgoing
 from .http_network import NO_TLS
+from .http_packing import MOST_LAYERS, can_open
 from .http_request import Asked, Hop, check_request, hop_after
 from .http_secrets import Carried, carried_by
 from .turns import Turn
@@ -119,7 +120,7 @@ class _Exchange:
         packings = self._packings(response, hop)
         scrubber = self._caller.secrets.scrubber() if self._caller.secrets else None
         work = 0
-        async with aclosing(response.opened() if packings else response.pieces()) as pieces:
+        async with aclosing(response.pieces(packings)) as pieces:
             async for piece in pieces:
                 body += scrubber.feed(piece) if scrubber else piece
                 self._check_size(max(len(body), response.came))
@@ -132,14 +133,16 @@ class _Exchange:
             self._check_size(len(body))
 
     def _packings(self, response: Incoming, hop: Hop) -> list[str]:
-        """How the body is packed, if it is opened here. Where there are secrets it is: nobody finds a value in it
-        otherwise.
+        """The packings that are opened here: all or none. Where there are secrets all are: nobody finds a value in a
+        packed body.
         """
         secrets = self._caller.secrets
         packings = response.packings() if self._asked.decode or secrets else []
-        if secrets and not _PACKINGS.issuperset(packings):
+        if can_open(packings):
+            return packings
+        if secrets or len(packings) > MOST_LAYERS:
             raise Failed("connection", f"{hop.url.host} packs the body in a way that the host cannot open")
-        return packings
+        return []
 
     def _answer(self, response: Incoming, body: bytes, hop: Hop) -> dict[str, Any]:
         gone = _FRAMING | {"content-encoding", "content-length"} if self._packings(response, hop) else _FRAMING
@@ -215,9 +218,6 @@ def _location(answer: dict[str, Any]) -> str | None:
 
 _FRAMING = {"connection", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade"}
 """Headers about the connection to the server, which is not the guest's."""
-
-_PACKINGS = {"identity", "gzip", "deflate"}
-"""What the host can open, whatever is installed beside it."""
 
 
 def _failure(error: Exception, hop: Hop) -> Failed:
