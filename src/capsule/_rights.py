@@ -85,7 +85,7 @@ def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> It
         if wanted:
             kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
             place = path_of(program, spec), spec.line
-            yield Excess(spec.name, kind, *place, name, wanted, tuple(map(right.text, allowed)))
+            yield Excess(spec.name, kind, *place, name, wanted, tuple(dict.fromkeys(map(right.text, allowed))))
 
 
 def rights_of(policy: Policy) -> Policy:

@@ -16,7 +16,18 @@ import msgspec
 from ._mounts import Mount
 from ._values import ErrorType, Event, Program
 
-__all__ = ["CallContext", "Capability", "Ending", "Engine", "FuelAccount", "Journal", "Limits", "Listener", "Sandbox"]
+__all__ = [
+    "CallContext",
+    "Capability",
+    "Ending",
+    "Engine",
+    "FuelAccount",
+    "Journal",
+    "Limits",
+    "Listener",
+    "Sandbox",
+    "too_large",
+]
 
 
 class FuelAccount:
@@ -74,12 +85,19 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How one call into a sandbox ended."""
 
     reply: str | None = None
-    """The guest's answer, unchecked, or None if it was ended instead."""
+    """The guest's answer, unchecked; for one that is larger than `max_message` what `too_large` says. None if it was
+    ended instead."""
 
     error_type: ErrorType | None = None
     message: str = ""
     fuel_consumed: int = 0
     output_truncated: bool = False
+
+
+def too_large(reason: str) -> str:
+    """The reply that stands for an answer which is larger than `max_message` and was not taken. The guest lives on."""
+    error = {"kind": "invalid", "message": f"the result is too large: {reason}"}
+    return msgspec.json.encode({"error": error}).decode()
 
 
 class Listener(Protocol):

@@ -89,6 +89,46 @@ def map_fails():
     return fails.map(["a", "b"])
 
 @task
+async def map_fails_awaited():
+    return await fails.map(["a", "b"])
+
+@task(compute="LOW", ram="64MB")
+async def naps_or_fails(seconds):
+    await asyncio.sleep(max(0, seconds))
+    return 1 / (seconds >= 0)
+
+@task
+def fails_early():
+    began = time.monotonic()
+    try:
+        naps_or_fails.map([20, 20, -1])
+    except TaskFailed as error:
+        return [error.error_type, time.monotonic() - began < 10]
+
+def bad_items():
+    yield 1
+    raise KeyError("items")
+
+@task
+def map_of_bad_items(kind):
+    return double.map({"no JSON": [1, {2}], "broken": bad_items(), "none": 5}[kind])
+
+@task
+async def map_of_bad_items_awaited(kind):
+    return await double.map({"no JSON": [1, {2}], "broken": bad_items(), "none": 5}[kind])
+
+@task
+async def forgets():
+    return double(4)
+
+@task
+async def wants_a_thread():
+    try:
+        await asyncio.to_thread(time.sleep, 0)
+    except RuntimeError as error:
+        return str(error)
+
+@task
 def caught():
     try:
         fails("it", how="twice")
@@ -133,10 +173,39 @@ async def test_fan_out_takes_as_long_as_one(runtime: Runtime, write) -> None:
     assert seconds < 3
 
 
-async def test_a_failed_map_raises(runtime: Runtime, write) -> None:
+@pytest.mark.parametrize("task", ["map_fails", "map_fails_awaited"])
+async def test_a_failed_map_raises(runtime: Runtime, write, task: str) -> None:
     """The first failure of a map is the map's."""
-    with pytest.raises(TaskFailed, match="a failed badly"):
-        await call(runtime, write, "map_fails")
+    with pytest.raises(TaskFailed, match=r"TaskFailed.* [ab] failed badly"):
+        await call(runtime, write, task)
+
+
+async def test_a_map_fails_early(runtime: Runtime, write) -> None:
+    """A failure ends a map in plain code when it comes, and not when it is its turn."""
+    assert await call(runtime, write, "fails_early") == ["task_error", True]
+
+
+@pytest.mark.parametrize("task", ["map_of_bad_items", "map_of_bad_items_awaited"])
+@pytest.mark.parametrize(("kind", "error"), [("no JSON", "TypeError"), ("broken", "KeyError"), ("none", "TypeError")])
+async def test_items_that_are_none(runtime: Runtime, write, task: str, kind: str, error: str) -> None:
+    """What is wrong with the items of a map is raised as it is, in plain code and where it is awaited."""
+    with pytest.raises(TaskFailed) as failed:
+        await call(runtime, write, task, kind)
+    assert failed.value.outcome.error.exception == error
+
+
+async def test_a_forgotten_await_is_named(runtime: Runtime, write) -> None:
+    """A call that nobody awaited is what the error speaks of, and the warning names its task."""
+    ref = await runtime.spawn(f"{write('family.py', FAMILY)}:forgets")
+    outcome = await ref.outcome()
+    assert outcome.error is not None
+    assert outcome.error.message == "a coroutine that nobody awaited at result is not JSON"
+    assert "coroutine 'double' was never awaited" in outcome.stderr
+
+
+async def test_there_are_no_threads(runtime: Runtime, write) -> None:
+    """The error of a thread that cannot be had is the program's to catch."""
+    assert "thread" in await call(runtime, write, "wants_a_thread")
 
 
 async def test_depth_is_bounded(runtime: Runtime, write) -> None:

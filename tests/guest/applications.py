@@ -121,6 +121,27 @@ SHIPPED = {
         },
         2,
     ),
+    "stars behind conditions": (
+        {
+            "app.py": "import sys\ntry:\n  from sub import *\nexcept ImportError: ...\ndef f(): return clean(1)",
+            "sub.py": "import sys\nif sys.version_info > (3,):\n  from base import *\nX = 5",
+            "base.py": "def clean(x): return x + 1\ndef other(): ...",
+        },
+        {
+            "base": ["def clean(x): return x + 1"],
+            "sub": ["import sys", "if sys.version_info > (3,):", "  from base import *"],
+        },
+        2,
+    ),
+    "a star of a module whose list of names grows": (
+        {
+            "app.py": "from sub import *\ndef f(): return clean(1), _more(2)",
+            "sub.py": "__all__ = ['other']\n__all__ += ['clean']\nif __all__: __all__.append('_more')\n"
+            "def clean(x): return x\ndef _more(x): return x\ndef other(): ...",
+        },
+        {"sub": ["", "", "", "def clean(x): return x", "def _more(x): return x"]},
+        [1, 2],
+    ),
     "inside functions and blocks": (
         {
             "app.py": """\

@@ -241,6 +241,10 @@ KEPT = {
         "async def f(): R.append(1); return asyncio\nasyncio.run(f())\n",
         ["import asyncio", "from capsule import task", "R = []", "@task", "async def f(): R.append(1); return asyncio"],
     ),
+    "what only takes something goes": (
+        "URL = ['x']\ndef connect(url): return list(url)\nclient = connect(URL)\nsize = len(URL)\ndef f(): return URL",
+        ["URL = ['x']", "def f(): return URL"],
+    ),
     "what only reports goes": (
         "import logging\nlog = logging.getLogger()\nlog.info('up')\nT = [1]\nprint(T)\ndef f(): log.info(T)",
         ["import logging", "log = logging.getLogger()", "T = [1]", "def f(): log.info(T)"],
@@ -393,6 +397,26 @@ HARD = {
         random.seed(1)
         DRAWN = random.random()
         def f(): return QUEUE, SQUARES, DRAWN
+        """,
+    "changes in calls whose answer is kept, and through another name": """
+        import functools
+        class Box: ...
+        setattr(Box, "extra", 9)
+        def fill(table, *, more=None):
+            table.append("x")
+            if more is not None: more["y"] = 1
+            return table
+        L, M, D = [], [], {}
+        kept = fill(L, more=D)
+        [fill(M) for _ in range(2)]
+        A = []
+        B = C = A
+        C.append(1)
+        def named(): return 1
+        functools.update_wrapper(named, fill)
+        N = []
+        if fill(N) is None: pass
+        def f(): return Box.extra, L, M, D, A, named.__name__, N
         """,
     "modules that are set up": """
         import decimal

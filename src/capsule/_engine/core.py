@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..abc import Ending, FuelAccount, Limits
+from ..abc import Ending, FuelAccount, Limits, too_large
 from . import values
 from .callbacks import Aborted
 from .calls import Refused
@@ -82,7 +82,7 @@ class SandboxCore:
         try:
             return self.ending(reply=fiber.take_reply(self.limits.max_message))
         except values.TooLong as long:
-            return self.ending(error_type="invalid", message=f"the result is too large: {long}")
+            return self.ending(reply=too_large(str(long)))
 
     def _failed(self, error: str) -> Ending:
         refused = self.state.host_error

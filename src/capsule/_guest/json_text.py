@@ -51,7 +51,9 @@ def _culprit(value: Any, place: str, above: tuple[int, ...], default: Default | 
         if id(value) in above:
             return place, f"a {type(value).__name__} that contains itself"
         return _culprit_in(value, place, (*above, id(value)), default)
-    return None if _has_default(value, default) else (place, f"a value of type {type(value).__name__}")
+    kind = type(value).__name__
+    what = "a coroutine that nobody awaited" if kind == "coroutine" else f"a value of type {kind}"
+    return None if _has_default(value, default) else (place, what)
 
 
 def _has_default(value: Any, default: Default | None) -> bool:

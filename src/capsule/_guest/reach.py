@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -64,6 +65,7 @@ class Module:
         self._links: dict[Unit, list[Link]] = {}
         self._chains: dict[Unit, set[Chain]] = {}
         self._asked: set[str] = set()
+        self._aliases = dict(_aliases_in(tree))
         for unit in self.units:
             for name in unit.binds:
                 self.binders.setdefault(name, []).append(unit)
@@ -128,14 +130,14 @@ class Module:
         )
 
     def offers(self, name: str) -> bool:
-        """Whether `from module import *` brings `name`."""
-        listed = self._listed()
-        return self.has(name) and (name in listed if listed is not None else not name.startswith("_"))
+        """Whether `from module import *` brings `name`, or may bring it."""
+        return self.has(name) and self._lists(name)
 
     def surely_changes(self, unit: Unit) -> set[str]:
         """The module's names whose value `unit` changes in place."""
         changes = set() if unit.is_definition else unit.names.changes
-        return (changes | unit.calls.objects) - self.imported
+        found = (changes | unit.calls.objects) - self.imported
+        return found | {self._aliases[name] for name in found if name in self._aliases}
 
     def may_change(self, unit: Unit, reached: Collection[str]) -> bool:
         """Whether `unit` may change one of the `reached` names through a module or an argument of a call."""
@@ -182,24 +184,42 @@ class Module:
         if name in (LOADED, WHOLE, *self._asked):
             return
         self._asked.add(name)  # two modules may take everything of each other
-        found = [unit for unit in self.units if unit.is_star and self._brings(unit, name)]
+        found = [unit for unit in self.units if any(self._brings(star, name) for star in unit.stars)]
         self._asked.discard(name)
         yield from found
 
-    def _brings(self, star: Unit, name: str) -> bool:
-        for link in self.links_of(star):
+    def _brings(self, star: ast.ImportFrom, name: str) -> bool:
+        for link in self.imports.links_in(star, None):
             return self._find(link.module).offers(name)
-        provided = provided_by_star(star.node) if isinstance(star.node, ast.ImportFrom) else None
+        provided = provided_by_star(star)
         return name not in _GIVEN if provided is None else name in provided
 
-    def _listed(self) -> Collection[str] | None:
-        """The module's `__all__`, if it is written out."""
-        for unit in self.binders.get("__all__", ()):
-            if isinstance(unit.node, ast.Assign):
-                try:
-                    return frozenset(ast.literal_eval(unit.node.value))
-                except (ValueError, TypeError):
-                    return None
+    def _lists(self, name: str) -> bool:
+        """Whether `name` stands in `__all__`: as it is written, if that is in one place, or else as the running
+        application has it. Without one it is the public names.
+        """
+        units = [unit for unit in self.units if "__all__" in unit.binds | unit.names.changes | unit.calls.arguments]
+        if not units:
+            return not name.startswith("_")
+        listed = _literal(units[0].node) if len(units) == 1 else None
+        if listed is None:
+            listed = getattr(sys.modules.get(self.name), "__all__", None)
+        return listed is None or name in listed
+
+
+def _aliases_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The names that stand for the value of another: `B = A`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            yield from ((target.id, node.value.id) for target in node.targets if isinstance(target, ast.Name))
+
+
+def _literal(node: ast.stmt) -> Collection[str] | None:
+    """The names in a list that is assigned as it stands there; None for any other statement."""
+    value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+    try:
+        return None if value is None else frozenset(ast.literal_eval(value))
+    except (ValueError, TypeError):
         return None
 
 

@@ -38,6 +38,9 @@ class Unit:
     blocked: dict[str, Blocked] = field(default_factory=dict)
     """Those of `binds` that nothing but an import which cannot go along would bind here."""
 
+    stars: tuple[ast.ImportFrom, ...] = ()
+    """The imports `from x import *` in it."""
+
     names: Names = field(default_factory=Names)
     calls: Calls = field(default_factory=Calls)
 
@@ -74,13 +77,20 @@ def _import_units(node: ast.Import | ast.ImportFrom, imports: Imports) -> Iterat
     for alias in node.names:
         name = bound_name(alias)
         why = imports.why_not(node, alias)
-        yield Unit(node, alias, {name} - {"*"}, {name: Blocked(node, why)} if why else {})
+        yield Unit(node, alias, {name} - {"*"}, {name: Blocked(node, why)} if why else {}, tuple(_stars_in(node)))
 
 
 def _unit_of(node: ast.stmt, imports: Imports) -> Unit:
     found = bindings_of(node)
     blocked = {name: why for name, why in _blocked_in(node, imports).items() if name not in found.bound}
-    return Unit(node, None, found.bound | found.imported, blocked, _names_in(node), calls_of(node))
+    binds = found.bound | found.imported
+    return Unit(node, None, binds, blocked, tuple(_stars_in(node)), _names_in(node), calls_of(node))
+
+
+def _stars_in(node: ast.stmt) -> Iterator[ast.ImportFrom]:
+    for found, _ in guarded_imports(node):
+        if isinstance(found, ast.ImportFrom) and found.names[0].name == "*":
+            yield found
 
 
 def _names_in(node: ast.stmt) -> Names:

@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 from .._units import UNMETERED
 from .._values import ErrorType
-from ..abc import Ending, Limits, Listener, Sandbox
+from ..abc import Ending, Limits, Listener, Sandbox, too_large
 from .clock import Clock
 from .guest import FakeGuest, GuestEnd, Script
 
@@ -175,8 +175,7 @@ class FakeSandbox(Sandbox):
             return self._ending(error_type=end.error_type, message=end.message)
         size = len(reply.encode())
         if size > self.limits.max_message:
-            text = f"the result is too large: a text of {size} bytes; max_message allows {self.limits.max_message}"
-            return self._ending(error_type="invalid", message=text)
+            reply = too_large(f"a text of {size} bytes; max_message allows {self.limits.max_message}")
         return self._ending(reply=reply)
 
     def _script(self, name: str) -> Script:
