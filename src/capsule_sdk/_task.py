@@ -71,7 +71,8 @@ def _map_here(name, items):
 
     def take():
         ticket, reply = _wire.first_of(tickets)
-        values[tickets.pop(ticket)] = _wire.value_of(reply)
+        number = tickets.pop(ticket)
+        values[number] = _wire.value_of(reply)
 
     try:
         for number, item in enumerate(items):
