@@ -79,15 +79,15 @@ def pressed(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 MODULES = [
-    *("re", "typer", "capsule.cli.run", "msgspec", "anyio", "asyncio", "anyio._backends._asyncio"),
+    *("re", "capsule.cli.run", "msgspec", "anyio", "asyncio", "anyio._backends._asyncio"),
     *("capsule._runtime", "sqlite3", "capsule._engine.engine"),
 ]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_while_modules_load(write, module: str) -> None:
+@pytest.mark.parametrize(("module", "dashes"), [*((each, []) for each in MODULES), ("typer", ["--"])], ids=str)
+def test_while_modules_load(write, module: str, dashes: list[str]) -> None:
     """Whatever is being loaded, the command ends with 130 and says so in one line."""
-    process = started(AT, module, "run", write("hello.py", HELLO))
+    process = started(AT, module, "run", *dashes, write("hello.py", HELLO))
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (130, "", LINE)
 
