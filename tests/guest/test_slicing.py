@@ -241,6 +241,22 @@ KEPT = {
         "async def f(): R.append(1); return asyncio\nasyncio.run(f())\n",
         ["import asyncio", "from capsule import task", "R = []", "@task", "async def f(): R.append(1); return asyncio"],
     ),
+    "what makes something of it goes, whatever else it does": (
+        "import threading\nCONFIG = {}\ndef pool(config): config['n'] = 1; threading.Thread(target=print).start()\n"
+        "workers = pool(CONFIG)\ndef f(): return CONFIG",
+        ["CONFIG = {}", "def f(): return CONFIG"],
+    ),
+    "a change that cannot go along goes": (
+        "import hypothesis\nclass Box: size = 1\nbox = Box()\nsetattr(box, 'h', hypothesis.given)\n"
+        "other = box\nother.given = hypothesis.given\ndef f(): return box.size",
+        ["class Box: size = 1", "box = Box()", "def f(): return box.size"],
+    ),
+    "stars behind conditions that are meant for elsewhere go": (
+        "import sys\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  from hypothesis import *\n"
+        "if sys.platform == 'win32':\n  from hypothesis import *\n"
+        "def f(x: 'given'): return given if sys.platform == 'win32' else 1",
+        ["import sys", "def f(x: 'given'): return given if sys.platform == 'win32' else 1"],
+    ),
     "what only takes something goes": (
         "URL = ['x']\ndef connect(url): return list(url)\nclient = connect(URL)\nsize = len(URL)\ndef f(): return URL",
         ["URL = ['x']", "def f(): return URL"],
@@ -398,25 +414,19 @@ HARD = {
         DRAWN = random.random()
         def f(): return QUEUE, SQUARES, DRAWN
         """,
-    "changes in calls whose answer is kept, and through another name": """
+    "changes of classes and functions, in comprehensions, and through another name": """
         import functools
         class Box: ...
         setattr(Box, "extra", 9)
-        def fill(table, *, more=None):
-            table.append("x")
-            if more is not None: more["y"] = 1
-            return table
-        L, M, D = [], [], {}
-        kept = fill(L, more=D)
+        def fill(table): table.append("x")
+        M = []
         [fill(M) for _ in range(2)]
         A = []
         B = C = A
         C.append(1)
         def named(): return 1
         functools.update_wrapper(named, fill)
-        N = []
-        if fill(N) is None: pass
-        def f(): return Box.extra, L, M, D, A, named.__name__, N
+        def f(): return Box.extra, M, A, named.__name__
         """,
     "modules that are set up": """
         import decimal

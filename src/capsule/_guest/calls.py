@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .names import chain_of, changed_by, root_of
+from .names import root_of
 
-__all__ = ["Calls", "Handed", "calls_of"]
+__all__ = ["Calls", "calls_of"]
 
 _QUIET = frozenset({"breakpoint", "exit", "help", "input", "print", "quit"})
 _OBSERVERS = frozenset({"critical", "debug", "error", "exception", "info", "log", "warning"})
 """Methods whose name says that they report; a statement that only reports changes nothing a task could see."""
 
+_CHANGERS = frozenset({"delattr", "setattr", "update_wrapper"})
+"""Functions of Python's that change their first argument, also where it is a function or a class."""
 
-@dataclass(frozen=True)
-class Handed:
-    """A name that is an argument of a call."""
-
-    name: str
-    function: tuple[str, ...]
-    """What is called, a name with the attributes taken of it."""
-
-    place: int | str
-    """Its number among the arguments, or its keyword."""
-
-    def is_changed_by(self, function: ast.FunctionDef) -> bool:
-        """Whether `function`, if it is what is called, changes this argument in place."""
-        plain = [*function.args.posonlyargs, *function.args.args]
-        named = {argument.arg for argument in [*plain, *function.args.kwonlyargs]}
-        if isinstance(self.place, str):
-            own = self.place if self.place in named else None
-        else:
-            own = plain[self.place].arg if self.place < len(plain) else None
-        return own is not None and any(_changes(node, own) for node in ast.walk(function))
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 @dataclass
@@ -50,8 +32,8 @@ class Calls:
     arguments: set[str] = field(default_factory=set)
     """Names handed to a call whose result is dropped: `heapify(QUEUE)`."""
 
-    handed: set[Handed] = field(default_factory=set)
-    """The same of every call, also of one whose result is used: `kept = fill(QUEUE)`."""
+    changed: set[str] = field(default_factory=set)
+    """The first of them, where what is called is known to change it: `setattr(Box, "size", 1)`."""
 
 
 def calls_of(node: ast.stmt) -> Calls:
@@ -68,15 +50,15 @@ class _Reader(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name):
             self.found.functions.add(node.func.id)
-        if function := chain_of(node.func):
-            self.found.handed |= {Handed(name, function, place) for place, name in _names_given(node)}
         self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        call = node.value
+        call = node.value.elt if isinstance(node.value, _COMPREHENSIONS) else node.value
         if isinstance(call, ast.Call) and not _only_reports(call.func):
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             self.found.arguments |= {value.id for value in given if isinstance(value, ast.Name)}
+            if _last_name(call.func) in _CHANGERS and given and isinstance(given[0], ast.Name):
+                self.found.changed.add(given[0].id)
             self._note_object(call.func)
         self.generic_visit(node)
 
@@ -111,26 +93,10 @@ class _Reader(ast.NodeVisitor):
 
 
 def _only_reports(function: ast.expr) -> bool:
-    if isinstance(function, ast.Name):
-        return function.id in _QUIET
-    return isinstance(function, ast.Attribute) and function.attr in _OBSERVERS
+    return _last_name(function) in (_QUIET if isinstance(function, ast.Name) else _OBSERVERS)
 
 
-def _names_given(call: ast.Call) -> Iterator[tuple[int | str, str]]:
-    """The arguments of a call that are plain names, each with its number or keyword."""
-    for number, value in enumerate(call.args):
-        if isinstance(value, ast.Name):
-            yield number, value.id
-    for keyword in call.keywords:
-        if keyword.arg and isinstance(keyword.value, ast.Name):
-            yield keyword.arg, keyword.value.id
-
-
-def _changes(node: ast.AST, name: str) -> bool:
-    """Whether `node` by itself changes the value of `name` in place."""
-    if isinstance(node, ast.Call):
-        return changed_by(node) == name
-    if isinstance(node, ast.AugAssign):
-        return root_of(node.target) == name
-    is_target = isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load)
-    return is_target and root_of(node) == name
+def _last_name(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""

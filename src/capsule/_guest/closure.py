@@ -257,19 +257,7 @@ class Search:
         for home, ran in self._ran_by(module, unit, self.state):
             if home in self.state and ran.names.changes & self.state[home].names:
                 return True
-        return module.may_change(unit, self.state[module].names) or self._hands_on(module, unit)
-
-    def _hands_on(self, module: Module, unit: Unit) -> bool:
-        """Whether `unit` hands a reached name to a function of the application that changes it in place."""
-        for handed in unit.calls.handed:
-            if handed.name in self.state[module].names and handed.name not in module.imported:
-                try:
-                    found = self.application.definition(module, handed.function, None)
-                except InvalidProgram:  # nobody knows what a module does that cannot be read
-                    continue
-                if found and isinstance(found[1].node, ast.FunctionDef) and handed.is_changed_by(found[1].node):
-                    return True
-        return False
+        return module.may_change(unit, self.state[module].names)
 
     def _is_safe(self, module: Module, unit: Unit) -> bool:
         """Whether `unit` runs neither a task, an actor nor an event loop while the program loads."""

@@ -10,7 +10,7 @@ import msgspec
 
 from .bindings import bindings_of, bound_name
 
-__all__ = ["Names", "chain_of", "changed_by", "names_of", "root_of"]
+__all__ = ["Names", "chain_of", "names_of", "root_of"]
 
 MUTATORS = frozenset(
     """
@@ -19,9 +19,6 @@ MUTATORS = frozenset(
     """.split()
 )
 """Methods that change their object, wherever the call stands."""
-
-CHANGERS = frozenset({"delattr", "setattr", "update_wrapper"})
-"""Functions of Python's that change their first argument."""
 
 
 class Names(msgspec.Struct):
@@ -76,14 +73,6 @@ def chain_of(node: ast.AST) -> tuple[str, ...]:
     return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
 
 
-def changed_by(call: ast.Call) -> str | None:
-    """The name whose value a call changes in place, by what it calls; None for any other call."""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if name in CHANGERS and call.args:
-        return root_of(call.args[0])
-    return root_of(call.func) if isinstance(call.func, ast.Attribute) and name in MUTATORS else None
-
-
 class _Scope(msgspec.Struct):
     kind: str
     bound: set[str]
@@ -131,7 +120,8 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        self._change(changed_by(node))
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            self._change(root_of(node.func))
         self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:

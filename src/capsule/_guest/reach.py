@@ -136,14 +136,16 @@ class Module:
     def surely_changes(self, unit: Unit) -> set[str]:
         """The module's names whose value `unit` changes in place."""
         changes = set() if unit.is_definition else unit.names.changes
-        found = (changes | unit.calls.objects) - self.imported
-        return found | {self._aliases[name] for name in found if name in self._aliases}
+        return (changes | unit.calls.objects) - self.imported
 
     def may_change(self, unit: Unit, reached: Collection[str]) -> bool:
-        """Whether `unit` may change one of the `reached` names through a module or an argument of a call."""
+        """Whether `unit` may change one of the `reached` names through a module, an argument or another name."""
         changes = set() if unit.is_definition else unit.names.changes
         through_modules = (changes | unit.calls.objects) & self.imported
         through_arguments = unit.calls.arguments - self.imported - set(self.definitions)
+        aliased = {self._aliases[name] for name in changes | unit.calls.objects if name in self._aliases}
+        if not unit.calls.changed.isdisjoint(reached) or not (aliased - self.imported).isdisjoint(reached):
+            return True
         handed_on = unit.names.reads & set(self.definitions) - unit.calls.functions
         return not (through_modules | through_arguments).isdisjoint(reached) and not handed_on
 
@@ -184,14 +186,16 @@ class Module:
         if name in (LOADED, WHOLE, *self._asked):
             return
         self._asked.add(name)  # two modules may take everything of each other
-        found = [unit for unit in self.units if any(self._brings(star, name) for star in unit.stars)]
+        found = [unit for unit in self.units if any(self._brings(unit, star, name) for star in unit.stars)]
         self._asked.discard(name)
         yield from found
 
-    def _brings(self, star: ast.ImportFrom, name: str) -> bool:
+    def _brings(self, unit: Unit, star: ast.ImportFrom, name: str) -> bool:
         for link in self.imports.links_in(star, None):
             return self._find(link.module).offers(name)
         provided = provided_by_star(star)
+        if not unit.is_star and (provided is None or not self.imports.can_import(star)):
+            return False  # behind a condition, which may be meant for elsewhere
         return name not in _GIVEN if provided is None else name in provided
 
     def _lists(self, name: str) -> bool:

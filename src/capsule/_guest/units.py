@@ -88,7 +88,7 @@ def _unit_of(node: ast.stmt, imports: Imports) -> Unit:
 
 
 def _stars_in(node: ast.stmt) -> Iterator[ast.ImportFrom]:
-    for found, _ in guarded_imports(node):
+    for found, _ in () if is_type_checking(node) else guarded_imports(node):
         if isinstance(found, ast.ImportFrom) and found.names[0].name == "*":
             yield found
 
