@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -214,6 +215,37 @@ def test_a_reader_that_goes_away(write) -> None:
     process.wait(60)
     process.stderr.close()
     assert errors == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams there")
+@pytest.mark.parametrize(
+    ("streams", "status", "errors"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        pytest.param(
+            "> /dev/full",
+            1,
+            "error: the output cannot be written: No space left on device\n",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device"),
+        ),
+    ],
+)
+def test_streams_that_take_nothing(write, streams: str, status: int, errors: str) -> None:
+    """A stream that is closed is no error, and one that is full is one of one line."""
+    command = f"{shlex.join([*COMMAND, 'run', write('hello.py', HELLO)])} {streams}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (status, errors)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="words are text there")
+def test_a_word_that_is_no_text(write) -> None:
+    """It is refused by its number."""
+    words = [*COMMAND, "run", write("hello.py", "def main(*words): return words"), "a", b"\xff"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: argument 2 has bytes that are not UTF-8: '\\udcff'\n"
 
 
 def test_a_terminal_that_cannot_say_it(write) -> None:

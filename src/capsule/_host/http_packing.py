@@ -20,6 +20,9 @@ MOST_LAYERS = 5
 MOST_AT_ONCE = 64 * 1024
 """Bytes that one step answers, and so what the next layer has to work on."""
 
+MOST_TAKEN = 4 * 1024
+"""Bytes that one step takes: a block of thirty that stands for nothing can cost several microseconds."""
+
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _PACKINGS = {"gzip", "x-gzip", "deflate"}
 _GZIP_BEGINS = b"\x1f\x8b"
@@ -86,11 +89,12 @@ class _Layer:
             return b"", b""
         if self._inner is None:
             return b"", self._begin(data)
-        piece = self._inner.decompress(data, MOST_AT_ONCE)
+        taken, rest = data[:MOST_TAKEN], data[MOST_TAKEN:]
+        piece = self._inner.decompress(taken, MOST_AT_ONCE)
         if not self._inner.eof:
-            return piece, self._inner.unconsumed_tail
-        rest, self._inner = self._inner.unused_data, None
-        return piece, rest
+            return piece, self._inner.unconsumed_tail + rest
+        unused, self._inner = self._inner.unused_data, None
+        return piece, unused + rest
 
     def _begin(self, data: bytes) -> bytes:
         """Begin with `data` if there is enough of it; answers it again then.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from .interrupts import CTRL_C
@@ -10,6 +11,7 @@ from .interrupts import CTRL_C
 
 def main() -> None:
     """Run the command that `sys.argv` names."""
+    _open_streams()
     CTRL_C.take_over()
     gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
     words = sys.argv[1:]
@@ -23,6 +25,12 @@ def main() -> None:
     finally:
         gc.freeze()  # at its end an interpreter looks through all objects several times
         CTRL_C.ignore()
+
+
+def _open_streams() -> None:
+    """Whoever closed a stream wants nothing on it; open, its number is not the next file's."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the end, and nothing is loaded
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def _is_plain_run(words: list[str]) -> bool:

@@ -57,7 +57,7 @@ def run(call: Call) -> int:
     except KeyboardInterrupt:
         return _refuse(call, screen, "interrupted", "cancelled", INTERRUPTED)
     _show(call, screen, outcome)
-    return SUCCESS if outcome.success else FAILED
+    return SUCCESS if outcome.success and not screen.has_lost else FAILED
 
 
 async def _outcome(call: Call, screen: Screen, scope: Scope, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
@@ -124,7 +124,19 @@ def arguments(call: Call) -> tuple[list[Any], dict[str, Any]]:
         return _typed(call.args_json, "--args-json")
     if call.args_file is not None:
         return _typed(_read(call.args_file), f"--args-file {call.args_file}")
+    for number, word in enumerate(call.args, 1):
+        if not word.isascii() and not _is_text(word):
+            raise InvalidArguments(f"argument {number} has bytes that are not UTF-8: {word!a}")
     return list(call.args), {}
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word of the command line is text, and not bytes that Python could not read."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _packages(call: Call) -> list[str]:

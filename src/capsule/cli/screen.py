@@ -28,6 +28,8 @@ class Screen:
         self._guards: dict[IO[str], Guard] = {}
         self._open: IO[str] | None = None
         """The terminal in which a guest has begun a line and not ended it."""
+        self.has_lost = False
+        """Whether something could not be written, for another reason than a reader that went away."""
 
     @cached_property
     def console(self) -> Console:
@@ -51,7 +53,7 @@ class Screen:
         for stream, guard in self._guards.items():
             self._sent(stream, guard.rest())
         if self._open is not None:
-            _write(self._open, "\n")
+            self._put(self._open, "\n")
             self._open = None
 
     def error(self, message: str) -> None:
@@ -74,7 +76,7 @@ class Screen:
 
     def _send(self, stream: IO[str], text: str) -> None:
         if not stream.isatty():
-            _write(stream, text)
+            self._put(stream, text)
             return
         from .terminal import Guard
 
@@ -85,12 +87,18 @@ class Screen:
         from .terminal import is_in_line
 
         if text:
-            _write(stream, text)
+            self._put(stream, text)
             self._open = stream if is_in_line(text, was_in_line=self._open is not None) else None
 
+    def _put(self, stream: IO[str], text: str) -> None:
+        error = _write(stream, text)
+        if error is not None and not isinstance(error, BrokenPipeError) and not self.has_lost:
+            self.has_lost = True
+            self.error(f"the output cannot be written: {error.strerror}")
 
-def _write(stream: IO[str], text: str) -> None:
-    """Write and flush; text that the terminal cannot show is escaped, and a reader that went away is no error."""
+
+def _write(stream: IO[str], text: str) -> OSError | None:
+    """Write and flush; text that the terminal cannot show is escaped. Answers why it could not be written, once."""
     try:
         try:
             stream.write(text)
@@ -98,9 +106,11 @@ def _write(stream: IO[str], text: str) -> None:
             encoding = getattr(stream, "encoding", None) or "ascii"
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # As Python's own documentation advises: what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
 
 
 class Phases:
