@@ -11,7 +11,7 @@ import msgspec
 from .._values import ActorSpec, TaskSpec
 from .arguments import parameters_of, signature_of
 from .bindings import bindings_of
-from .names import chain_of
+from .names import chain_of, last_name
 
 __all__ = ["RESERVED_METHODS", "ActorReader", "Classes", "FindBase"]
 
@@ -186,5 +186,4 @@ def _bare(node: ast.expr) -> ast.expr:
 
 
 def _last_name(node: ast.expr) -> str:
-    node = _bare(node)
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return last_name(_bare(node))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from .names import root_of
+from .names import last_name, root_of
 
 __all__ = ["Calls", "calls_of"]
 
@@ -57,7 +57,7 @@ class _Reader(ast.NodeVisitor):
         if isinstance(call, ast.Call) and not _only_reports(call.func):
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             self.found.arguments |= {value.id for value in given if isinstance(value, ast.Name)}
-            if _last_name(call.func) in _CHANGERS and given and isinstance(given[0], ast.Name):
+            if last_name(call.func) in _CHANGERS and given and isinstance(given[0], ast.Name):
                 self.found.changed.add(given[0].id)
             self._note_object(call.func)
         self.generic_visit(node)
@@ -93,10 +93,4 @@ class _Reader(ast.NodeVisitor):
 
 
 def _only_reports(function: ast.expr) -> bool:
-    return _last_name(function) in (_QUIET if isinstance(function, ast.Name) else _OBSERVERS)
-
-
-def _last_name(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
+    return last_name(function) in (_QUIET if isinstance(function, ast.Name) else _OBSERVERS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .bindings import bound_name
+from .names import last_name
 from .siblings import Library
 
 __all__ = [
@@ -152,7 +153,7 @@ def _imports_within(
 
 def is_type_checking(node: ast.AST) -> bool:
     """Whether `node` is an `if TYPE_CHECKING:` block."""
-    return isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"
 
 
 def is_main_guard(node: ast.AST) -> bool:
@@ -181,15 +182,11 @@ def _guards(node: ast.AST) -> bool:
         return any(_catches(handler.type) for handler in node.handlers)
     if isinstance(node, ast.With):
         calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
-        return any(_last_name(call.func) == "suppress" and any(map(_catches, call.args)) for call in calls)
+        return any(last_name(call.func) == "suppress" and any(map(_catches, call.args)) for call in calls)
     return False
 
 
 def _catches(caught: ast.expr | None) -> bool:
     if isinstance(caught, ast.Tuple):
         return any(map(_catches, caught.elts))
-    return caught is None or _last_name(caught) in _GUARDS
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return caught is None or last_name(caught) in _GUARDS

@@ -10,7 +10,7 @@ import msgspec
 
 from .bindings import bindings_of, bound_name
 
-__all__ = ["Names", "chain_of", "names_of", "root_of"]
+__all__ = ["Names", "chain_of", "last_name", "names_of", "root_of"]
 
 MUTATORS = frozenset(
     """
@@ -71,6 +71,11 @@ def chain_of(node: ast.AST) -> tuple[str, ...]:
         attributes.append(node.attr)
         node = node.value
     return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
+
+
+def last_name(node: ast.expr) -> str:
+    """`c` of `a.b.c`, and the name itself; empty for an expression that does not end in a name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 class _Scope(msgspec.Struct):

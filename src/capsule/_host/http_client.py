@@ -67,7 +67,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Incoming:
-    """A response whose body is still to be read, once and in one of two ways."""
+    """A response whose body is still to be read, once."""
 
     def __init__(self, response: httpcore2.Response, give_back: Callable[[], Awaitable[None]]) -> None:
         self._response, self._give_back = response, give_back
