@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -10,16 +12,18 @@ from typing import Final
 from . import address_space
 from .address_space import PAGE
 
-_NEVER_RUN = 0x8
-"""MFD_NOEXEC_SEAL of linux/memfd.h, which Python 3.11 has no name for. Unknown to Linux before 6.3."""
+MANY: Final = 32
+"""Memories in use from which on new ones begin with a copy of the snapshot. Each of them saves about a fortieth of what
+the copy costs."""
 
-MANY: Final = 256
-"""Memories in use from which on new ones begin with a copy of the snapshot that lies in memory.
+SHARING: Final = 2048
+"""Memories that begin with the same copy. When the kernel asks whether a page of a file was used lately, it looks at
+every place where it is mapped, and meanwhile none can be mapped or unmapped: with thousands of memories and pages as
+large as the disk's cache makes them, up to a second."""
 
-When the kernel asks whether a page of a file was used lately, it looks at every place where it is mapped, and in a
-disk's cache a page is up to two megabytes large. With thousands of memories that takes up to a second, in which none
-can be mapped or unmapped. A copy in memory has pages of 4 KB. It is not used from the first on, because it takes as
-much memory again for each process, and a tenth more time for each sandbox."""
+_PIECE = 1 << 16
+"""Written at once, so that the cache keeps it as one page of this size. That much the kernel maps around a page that is
+read first, each page of 4 KB by itself or all in one go."""
 
 
 class Snapshot:
@@ -27,7 +31,8 @@ class Snapshot:
 
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        self._copy: int | None = None  # the file itself, where there is no such thing
+        self._folder = file.parent
+        self._copies: list[int] = []
         self._lock = threading.Lock()
         try:
             self.size = -(-os.fstat(self._file).st_size // PAGE) * PAGE
@@ -41,35 +46,29 @@ class Snapshot:
         if memories < MANY:
             return self._file
         with self._lock:
-            if self._copy is None:
-                self._copy = _copied(self._file, self.size)
-        return self._copy
+            while memories >= len(self._copies) * SHARING:
+                self._copies.append(_copied(self._file, self.size, self._folder))
+        return self._copies[memories // SHARING]
 
     def close(self) -> None:
         """Unmap and close it."""
         address_space.unmap(self.address, self.size)
-        os.close(self._file)
-        if self._copy not in (None, self._file):
-            os.close(self._copy)
+        for file in {self._file, *self._copies}:
+            os.close(file)
 
 
-def _copied(file: int, size: int) -> int:
-    """A copy in memory that nobody can change; the file itself if the system has none of the kind."""
-    if not hasattr(os, "memfd_create"):  # as where Python was built for an old C library
-        return file
-    try:
-        copy = os.memfd_create("capsule", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _NEVER_RUN)
-    except OSError:
-        return file
-    import fcntl  # not on Windows
+def _copied(file: int, size: int, folder: Path) -> int:
+    """A copy that has no name and can only be read, in the same folder if there is room, else where such files go.
+    The file itself if there is none.
+    """
+    import tempfile  # most processes need none of it
 
-    try:
-        done = 0
-        while sent := os.sendfile(copy, file, done, size - done):
-            done += sent
-        os.ftruncate(copy, size)
-        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-    except OSError:
-        os.close(copy)
-        return file
-    return copy
+    for place in (folder, None):
+        with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=place, buffering=0) as copy:
+            for start in range(0, size, _PIECE):
+                piece = os.pread(file, _PIECE, start)
+                if copy.write(piece) != len(piece):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            copy.truncate(size)  # whole pages
+            return os.open(f"/proc/self/fd/{copy.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+    return file
