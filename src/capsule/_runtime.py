@@ -145,10 +145,11 @@ class Runtime:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
             switchboard = Switchboard()
+            registry = Registry()
+            stack.push_async_callback(registry.end_all, tasks.cancel_scope)
             stack.callback(switchboard.close)
             tasks.start_soon(switchboard.serve, tasks)
             self._tasks = tasks
-            registry = Registry()
             self._admission.on_shortage = registry.free_one
             codes = Codes(self._launcher.compiled_beside, self._start_soon)
             self._launcher.world = World(

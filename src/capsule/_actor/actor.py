@@ -86,6 +86,7 @@ class Actor:
         self._idle_seconds = policy.idle_seconds
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
         self._scope = world.new_scope()
+        self._scope.shield = True  # the runtime ends its actors when it is left: see Registry.end_all
         self._working: tuple[Letter, Delivery] | None = None
         self._child_failure: Failure | None = None
         self._reason: str | None = None
@@ -162,6 +163,10 @@ class Actor:
             self._reason, self._has_failed = reason, failed
         self.was_killed = True
         self.mailbox.close(self._reason or reason)
+        self._scope.cancel()
+
+    def leave(self) -> None:
+        """End now, because the runtime does."""
         self._scope.cancel()
 
     def child_failed(self, child: Actor, reason: str) -> None:
