@@ -155,19 +155,15 @@ class Search:
 
     def _wants_of(self, module: Module, reached: Reached) -> Iterator[_Want]:
         """What the imports that are `reached` in `module` need of others."""
-        for unit, link in self._links(module, reached):
+        for unit, link in module.links_among(reached.units):
             if not link.guarded:
                 yield from self._wants_of_link(module, unit, link, reached)
 
     def _guarded_wants_of(self, module: Module, reached: Reached) -> Iterator[list[_Want]]:
         """The same of each import whose failure is provided for."""
-        for unit, link in self._links(module, reached):
+        for unit, link in module.links_among(reached.units):
             if link.guarded:
                 yield _readable(self._wants_of_link(module, unit, link, reached))
-
-    def _links(self, module: Module, reached: Reached) -> Iterator[tuple[Unit, Link]]:
-        ordered = sorted(reached.units, key=lambda unit: (unit.node.lineno, unit.node.col_offset))
-        return ((unit, link) for unit in ordered for link in module.links_of(unit))
 
     def _wants_of_link(self, module: Module, unit: Unit, link: Link, reached: Reached) -> Iterator[_Want]:
         target = self.application.find(link.module)
@@ -220,17 +216,25 @@ class Search:
 
     def _add_changes(self, module: Module) -> bool:
         """Add the statements of `module` that change a reached name's value in place; whether there was one."""
-        added = False
-        for unit in module.units:
-            reached = self.state[module]
-            if unit in reached.units or (module, unit) in self._tried:
-                continue
-            if module.surely_changes(unit) & reached.names:
-                self.state = self._close(self.state, [_Want(module, frozenset({unit}))])
-                added = True
-            elif self._may_change(module, unit) and self._is_safe(module, unit):
+        sure = frozenset(unit for unit in self._untried(module) if self._surely_changes(module, unit))
+        if sure:  # all at once: a table of handlers may have hundreds of them
+            self.state = self._close(self.state, [_Want(module, sure)])
+        added = bool(sure)
+        for unit in self._untried(module):
+            if self._surely_changes(module, unit):
+                continue  # since one of those here was added: in the next round
+            if self._may_change(module, unit) and self._is_safe(module, unit):
                 added |= self._add(module, unit, [_Want(module, frozenset({unit}))])
         return added
+
+    def _untried(self, module: Module) -> Iterator[Unit]:
+        """The units of `module` that are neither reached, whenever it is their turn, nor known not to go along."""
+        for unit in module.units:
+            if unit not in self.state[module].units and (module, unit) not in self._tried:
+                yield unit
+
+    def _surely_changes(self, module: Module, unit: Unit) -> bool:
+        return not module.surely_changes(unit).isdisjoint(self.state[module].names)
 
     def _add_hints(self, module: Module) -> bool:
         """Add what annotations mention, as far as it is harmless; whether there was any."""

@@ -62,13 +62,18 @@ class Module:
         self.imported = {name for unit in self.units if unit.alias for name in unit.binds}
         self.binders: dict[str, list[Unit]] = {}
         self._capsule = Declarations(tree)
+        self._futures = [unit for unit in self.units if unit.is_future]
+        self._importing = [unit for unit in self.units if _imports(unit.node)]
         self._links: dict[Unit, list[Link]] = {}
+        self._uses: dict[str, list[tuple[Unit, Chain]]] = {}
         self._chains: dict[Unit, set[Chain]] = {}
         self._asked: set[str] = set()
         self._aliases = dict(_aliases_in(tree))
         for unit in self.units:
             for name in unit.binds:
                 self.binders.setdefault(name, []).append(unit)
+            for chain in unit.names.chains:
+                self._uses.setdefault(chain[0], []).append((unit, chain))
 
     def complete(self, before: Reached, task: str, units: Iterable[Unit], names: Iterable[str]) -> Reached:
         """`before` with `units`, and whatever binds `names`, and all that these read in this module.
@@ -77,7 +82,7 @@ class Module:
         """
         chosen, reached = set(before.units), set(before.names)
         new, wanted = list(units), list(names)
-        new += [unit for unit in self.units if unit.is_future]
+        new += self._futures
         while new or wanted:
             while new:
                 unit = new.pop()
@@ -100,6 +105,10 @@ class Module:
             self._links[unit] = list(self.imports.links_in(unit.node, unit.alias))
         return self._links[unit]
 
+    def links_among(self, units: Collection[Unit]) -> Iterator[tuple[Unit, Link]]:
+        """The links of all `units`, in the order of the source."""
+        return ((unit, link) for unit in self._importing if unit in units for link in self.links_of(unit))
+
     def links_called(self, name: str) -> Iterator[Link]:
         """The links at module level that bind `name`, those of stars as if it were spelled out."""
         for unit in self.binders.get(name) or self.stars_with(name):
@@ -109,7 +118,7 @@ class Module:
 
     def uses(self, reached: Reached, name: str) -> set[Chain]:
         """How the `reached` units use the module-level `name`: what is taken of it."""
-        return {chain[1:] for unit in reached.units for chain in unit.names.chains if chain[0] == name}
+        return {chain[1:] for unit, chain in self._uses.get(name, ()) if unit in reached.units}
 
     def uses_within(self, unit: Unit, name: str) -> set[Chain]:
         """How `unit` uses a name that is bound inside it, whatever the scope."""
@@ -142,12 +151,16 @@ class Module:
         """Whether `unit` may change one of the `reached` names through a module, an argument or another name."""
         changes = set() if unit.is_definition else unit.names.changes
         through_modules = (changes | unit.calls.objects) & self.imported
-        through_arguments = unit.calls.arguments - self.imported - set(self.definitions)
+        own = set(self.definitions)
+        through_arguments = unit.calls.arguments - self.imported - own
         aliased = {self._aliases[name] for name in changes | unit.calls.objects if name in self._aliases}
         if not unit.calls.changed.isdisjoint(reached) or not (aliased - self.imported).isdisjoint(reached):
             return True
-        handed_on = unit.names.reads & set(self.definitions) - unit.calls.functions
-        return not (through_modules | through_arguments).isdisjoint(reached) and not handed_on
+        if (through_modules | through_arguments).isdisjoint(reached):
+            return False
+        # Whoever is not from here and is handed a function most often runs it for the application, as a thread does.
+        runs_own = bool(unit.calls.functions) and unit.calls.functions <= own and not unit.calls.objects
+        return runs_own or not (unit.names.reads & own - unit.calls.functions)
 
     def is_declared(self, node: ast.stmt) -> bool:
         """Whether `node` is a task or an actor."""
@@ -209,6 +222,11 @@ class Module:
         if listed is None:
             listed = getattr(sys.modules.get(self.name), "__all__", None)
         return listed is None or name in listed
+
+
+def _imports(node: ast.AST) -> bool:
+    """Whether there is an import in `node`, wherever."""
+    return any(isinstance(each, (ast.Import, ast.ImportFrom)) for each in ast.walk(node))
 
 
 def _aliases_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
