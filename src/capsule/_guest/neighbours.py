@@ -44,7 +44,7 @@ def with_neighbours(program: Program, path: str | os.PathLike[str]) -> Program:
         if size > MAX_MODULES or len(program.modules) >= MOST_MODULES:
             reason = f"it imports more of its folder than {MOST_MODULES} modules or {MAX_MODULES:,} bytes"
             raise InvalidProgram(reason, path=program.path)
-        program = with_module(program, found, lambda cls, chain: None)  # noqa: ARG005
+        program = with_module(program, found, lambda _class, _chain: None)
         package = found.name if found.is_package else found.name.rpartition(".")[0]
         new = _imported(found.source, found.path, package) - seen
         seen |= new

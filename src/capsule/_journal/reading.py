@@ -17,6 +17,9 @@ from .database import open_for_reading, unreadable
 from .entries import KINDS
 from .locks import is_free, lock_file
 
+_MOST_NAMED = 5
+"""Runs that an error names."""
+
 RunState = Literal["running", "ended", "failed", "cancelled", "interrupted", "unknown"]
 
 
@@ -91,12 +94,13 @@ class JournalReader:
         if prefix == "last":
             found = self.runs(1)
         else:
-            found = self._runs("WHERE substr(key, 1, ?) = ? ORDER BY id DESC LIMIT 6", (len(prefix), prefix))
+            limit = _MOST_NAMED + 1
+            found = self._runs("WHERE substr(key, 1, ?) = ? ORDER BY id DESC LIMIT ?", (len(prefix), prefix, limit))
         if not found:
             raise UsageError("no run is in the journal" if prefix == "last" else f"no run {prefix!r} is in the journal")
         if len(found) > 1:
-            keys = ", ".join(run.key for run in found[:5])
-            raise UsageError(f"several runs begin with {prefix!r}: {keys}{', ...' if len(found) > 5 else ''}")  # noqa: PLR2004
+            keys = ", ".join([run.key for run in found[:_MOST_NAMED]] + ["..."] * (len(found) > _MOST_NAMED))
+            raise UsageError(f"several runs begin with {prefix!r}: {keys}")
         return found[0]
 
     def entries(self, run: Run) -> Iterator[Entry]:
