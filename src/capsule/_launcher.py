@@ -107,7 +107,7 @@ class Launcher:
         world.registry.add(actor)
         if caller is not None:
             caller.children.add(actor)
-        world.tasks.start_soon(actor.run)
+        actor.task = world.tasks.start_soon(actor.run)
         return actor
 
     def delivery(

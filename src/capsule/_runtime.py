@@ -146,7 +146,7 @@ class Runtime:
             stack.callback(tasks.cancel_scope.cancel)
             switchboard = Switchboard()
             registry = Registry()
-            stack.push_async_callback(registry.end_all, tasks.cancel_scope)
+            stack.callback(registry.end_all)
             stack.callback(switchboard.close)
             tasks.start_soon(switchboard.serve, tasks)
             self._tasks = tasks

@@ -95,25 +95,6 @@ async def test_a_cancelled_body(stage) -> None:
     play.assert_nothing_is_left()
 
 
-async def test_actors_are_there_until_the_runtime_is_left(stage) -> None:
-    """A block that is cancelled may ask them once more behind a shield; then they end as always."""
-    play, answers = stage({"quick": quick, "hang": hang}), []
-    with anyio.CancelScope() as scope:
-        async with play.runtime as runtime:
-            ref = await runtime.spawn(play["quick"])
-            at_work = await runtime.spawn(play["hang"])
-            await ref.outcome()
-            scope.cancel()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    answers.append(await ref())
-    assert (scope.cancelled_caught, answers) == (True, ["quick"])
-    assert (await at_work.outcome()).error.error_type == "cancelled"
-    play.assert_nothing_is_left()
-
-
 async def test_a_call_from_another_task(stage) -> None:
     """Whoever waits in `run` while somebody else leaves the runtime hears that the task was cancelled."""
     play, failures = stage({"hang": hang, "quick": quick}, max_sandboxes=1), []

@@ -328,6 +328,16 @@ def test_nobody_changes_the_copy(pool: Slots) -> None:
     assert content(slots[-1]) == untouched()
 
 
+def test_a_file_that_has_shrunk_is_not_copied(tmp_path: Path) -> None:
+    """What is not what it was when it was mapped is no copy: the file is used, as if there were no room."""
+    file = tmp_path / "snapshot"
+    file.write_bytes(SNAPSHOT)
+    snapshot = Snapshot(file)
+    os.truncate(file, 3 * PAGE)
+    assert snapshot.file_among(MANY) == snapshot.file_among(0)
+    snapshot.close()
+
+
 @pytest.mark.parametrize("room", ["elsewhere", "nowhere"])
 def test_a_copy_goes_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: str) -> None:
     """A folder that takes no files, or only the beginning of one, is no reason to fail."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
+from anyio import TaskHandle
 from msgspec.structs import replace
 
 from .._backend import Flag
@@ -85,8 +86,9 @@ class Actor:
         self.asks = Asks(self)
         self._idle_seconds = policy.idle_seconds
         self._supervisor = Supervisor(policy.on_failure, policy.max_restarts, policy.restart_window_seconds)
+        self.task: TaskHandle[None, None] | None = None
+        """The task that drives it, while it does."""
         self._scope = world.new_scope()
-        self._scope.shield = True  # the runtime ends its actors when it is left: see Registry.end_all
         self._working: tuple[Letter, Delivery] | None = None
         self._child_failure: Failure | None = None
         self._reason: str | None = None
@@ -167,7 +169,8 @@ class Actor:
 
     def leave(self) -> None:
         """End now, because the runtime does."""
-        self._scope.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def child_failed(self, child: Actor, reason: str) -> None:
         """One that it started has failed for good: as if its own sandbox were gone."""
@@ -363,6 +366,7 @@ class Actor:
             self.owner.discard(self)
             self.family.leave(self.subject.policy.ram_bytes, self._text)
         self._lifecycle.move("stopped")
+        self.task = None
         self.end = Stopped(
             actor=self.number,
             task_name=self.subject.name,

@@ -6,8 +6,6 @@ import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope
-
 from ..errors import InvalidArguments, NameTaken
 
 if TYPE_CHECKING:
@@ -87,20 +85,11 @@ class Registry:
             else:
                 actor.stop_soon("its work was done, and nobody held a ref to it")
 
-    async def end_all(self, scope: CancelScope) -> None:
-        """End all actors, in the middle of their messages, and wait until they are gone. `scope` is of the tasks that
-        drive them, this one among them; no cancellation from outside interrupts it.
+    def end_all(self) -> None:
+        """Cancel all actors, each by itself. They end soon.
 
-        Nothing else than this, and what kills one of them, cancels actors. A scope that is cancelled as a whole looks
-        at all that is in it each time that a part of it ends (anyio on asyncio): with thousands of actors that took a
-        minute. And who cleans up behind a shield when the runtime is about to be left may still ask them.
+        A scope that is cancelled as a whole looks, each time that a part of it ends, into all parts that are not
+        cancelled by themselves (anyio on asyncio): with thousands of actors that took a minute.
         """
-        scope.shield = True
-        try:
-            actors = self.all()
-            for actor in actors:
-                actor.leave()
-            for actor in actors:
-                await actor.ended.wait()
-        finally:
-            scope.shield = False  # or it would keep the cancellation that came from outside
+        for actor in self.all():
+            actor.leave()

@@ -35,7 +35,8 @@ class Snapshot:
         self._copies: list[int] = []
         self._lock = threading.Lock()
         try:
-            self.size = -(-os.fstat(self._file).st_size // PAGE) * PAGE
+            self._length = os.fstat(self._file).st_size
+            self.size = -(-self._length // PAGE) * PAGE
             self.address = address_space.map_to_read(self._file, self.size)
         except BaseException:
             os.close(self._file)
@@ -47,7 +48,7 @@ class Snapshot:
             return self._file
         with self._lock:
             while memories >= len(self._copies) * SHARING:
-                self._copies.append(_copied(self._file, self.size, self._folder))
+                self._copies.append(_copied(self._file, self._length, self.size, self._folder))
         return self._copies[memories // SHARING]
 
     def close(self) -> None:
@@ -57,18 +58,18 @@ class Snapshot:
             os.close(file)
 
 
-def _copied(file: int, size: int, folder: Path) -> int:
-    """A copy that has no name and can only be read, in the same folder if there is room, else where such files go.
-    The file itself if there is none.
+def _copied(file: int, length: int, size: int, folder: Path) -> int:
+    """A copy of `length` bytes, and zeros up to `size`, that has no name and can only be read: in the same folder if
+    there is room, else where such files go. The file itself if there is none.
     """
     import tempfile  # most processes need none of it
 
     for place in (folder, None):
         with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=place, buffering=0) as copy:
-            for start in range(0, size, _PIECE):
+            for start in range(0, length, _PIECE):
                 piece = os.pread(file, _PIECE, start)
-                if copy.write(piece) != len(piece):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if not len(piece) == copy.write(piece) == min(_PIECE, length - start):
+                    raise OSError(errno.EIO, "the disk is full, or the file not what it was")
             copy.truncate(size)  # whole pages
             return os.open(f"/proc/self/fd/{copy.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
     return file
