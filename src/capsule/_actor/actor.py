@@ -348,6 +348,8 @@ class Actor:
     async def _end(self) -> None:
         reason = self._reason = self._reason or "the runtime was left"
         self._lifecycle.move("stopping")
+        if self.has_escalated and self.owner is not None and not self.is_let_go:
+            self.owner.tell_failure(self, reason)  # before it could be asked once more, and say that it has stopped
         self.mailbox.close(reason)
         await self.asks.end_work()
         await self.children.end_all("the actor that started it ended")
@@ -383,9 +385,7 @@ class Actor:
         for watcher in (watchers := self.watchers):
             watcher(self)
         pass_on(self)
-        if self.has_escalated and self.owner is not None and not self.is_let_go:
-            self.owner.tell_failure(self, reason)
-        elif self.has_escalated and self.owner is None and not watchers:
+        if self.has_escalated and self.owner is None and not watchers:
             log.warning("the actor %s failed for good: %r", self.label, reason)
 
     def refuse(self, letter: Letter, failure: Failure) -> None:
