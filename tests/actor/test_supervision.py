@@ -12,7 +12,7 @@ import pytest
 from actor.guests import Caller, Guests, settle
 from capsule import ActorFailed, ActorStopped, ForeignRef, Policy, Runtime, Stopped, TaskFailed
 from capsule._actor.supervision import Supervisor
-from capsule.testing import FakeEngine, FakeGuest
+from capsule.testing import FakeEngine, FakeGuest, HostError
 
 
 @pytest.fixture
@@ -601,6 +601,30 @@ async def test_escalation_to_a_task(stage, guests: Guests) -> None:
         assert caught.value.error_type == "stopped"
         outcome = await (await runtime.spawn(play["start_and"], "die", "trap", "it broke")).outcome()
         assert "it broke" in outcome.error.message
+    play.assert_nothing_is_left()
+
+
+async def test_a_task_never_hears_that_who_escalates_has_stopped(stage, guests: Guests) -> None:
+    """However fast it asks once more: it has ended by then, also where the end of the actor takes a while."""
+
+    async def ask_again_and_again(guest: FakeGuest) -> object:
+        ref = await guest.host_call("spawn", {"actor": "Child", "args": [], "kwargs": {}})
+        for method, *args in (("begin", "Child"), ("die", "trap"), ("items",)):
+            try:
+                await guest.host_call("ask", {"ref": ref, "method": method, "args": args, "kwargs": {}})
+            except HostError as error:
+                heard.append(error.error_type)
+        return heard
+
+    heard: list[str] = []
+    scripts = {**child_of(guests), "ask_again_and_again": ask_again_and_again}
+    play = stage(scripts, {"Child": 'on_failure="escalate"'})
+    async with play.runtime as runtime:
+        for _ in range(20):
+            outcome = await (await runtime.spawn(play["ask_again_and_again"])).outcome()
+            assert outcome.error is not None, heard
+            assert "Child, which it had started, failed: trap" in outcome.error.message
+    assert "stopped" not in heard
     play.assert_nothing_is_left()
 
 
