@@ -479,6 +479,31 @@ def main():
         policy=LITTLE,
     ),
     Row(
+        name="a task that swallows whatever it hears of an actor that failed for good",
+        hostile=ACTOR
+        + ABORTS
+        + """
+@actor
+class Bomb:
+    def __init__(self): self.others = [Bomb2() for _ in range(3)]
+    def go(self): os.abort()
+@actor
+class Bomb2:
+    def nap(self): pass
+@task
+def main():
+    bomb = Bomb()
+    while True:
+        try: bomb.go()
+        except BaseException: pass
+""",
+        error_type="stopped",
+        message="Bomb, which it had started, failed",
+        harmless=GREETING,
+        value=[1, 1],
+        policy=LITTLE,
+    ),
+    Row(
         name="a failure that escalates ends its owner, and no more",
         hostile=ACTOR
         + ABORTS
