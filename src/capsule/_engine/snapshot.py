@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 from pathlib import Path
@@ -66,10 +65,8 @@ def _copied(file: int, length: int, size: int, folder: Path) -> int:
 
     for place in (folder, None):
         with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=place, buffering=0) as copy:
-            for start in range(0, length, _PIECE):
-                piece = os.pread(file, _PIECE, start)
-                if not len(piece) == copy.write(piece) == min(_PIECE, length - start):
-                    raise OSError(errno.EIO, "the disk is full, or the file not what it was")
-            copy.truncate(size)  # whole pages
-            return os.open(f"/proc/self/fd/{copy.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+            pieces = (os.pread(file, _PIECE, start) for start in range(0, length, _PIECE))
+            if sum(copy.write(piece) for piece in pieces) == length:  # else it is full, or the file not what it was
+                copy.truncate(size)  # whole pages
+                return os.open(f"/proc/self/fd/{copy.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
     return file

@@ -228,7 +228,7 @@ class Search:
         return added
 
     def _untried(self, module: Module) -> Iterator[Unit]:
-        """The units of `module` that are neither reached, whenever it is their turn, nor known not to go along."""
+        """The units of `module` that were not tried and, when it is their turn, are not reached."""
         for unit in module.units:
             if unit not in self.state[module].units and (module, unit) not in self._tried:
                 yield unit

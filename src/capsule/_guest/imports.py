@@ -131,6 +131,11 @@ def guarded_imports(node: ast.AST, guarded: bool = False) -> Iterator[tuple[ast.
                     yield from guarded_imports(child, inside)
 
 
+def has_imports(node: ast.AST) -> bool:
+    """Whether an import that can run stands in `node`, inside functions too."""
+    return any(True for _ in _imports_within(node, "module", guarded=False))
+
+
 def _imports_within(
     node: ast.AST, place: Place, *, guarded: bool
 ) -> Iterator[tuple[ast.Import | ast.ImportFrom, Place, bool]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .declarations import Declarations
-from .imports import Imports, Link, modules_of, provided_by_star
+from .imports import Imports, Link, has_imports, modules_of, provided_by_star
 from .names import chain_of
 from .parsing import parse, refusal
 from .siblings import Sibling
@@ -63,7 +63,7 @@ class Module:
         self.binders: dict[str, list[Unit]] = {}
         self._capsule = Declarations(tree)
         self._futures = [unit for unit in self.units if unit.is_future]
-        self._importing = [unit for unit in self.units if _imports(unit.node)]
+        self._importing = [unit for unit in self.units if has_imports(unit.node)]
         self._links: dict[Unit, list[Link]] = {}
         self._uses: dict[str, list[tuple[Unit, Chain]]] = {}
         self._chains: dict[Unit, set[Chain]] = {}
@@ -222,11 +222,6 @@ class Module:
         if listed is None:
             listed = getattr(sys.modules.get(self.name), "__all__", None)
         return listed is None or name in listed
-
-
-def _imports(node: ast.AST) -> bool:
-    """Whether there is an import in `node`, wherever."""
-    return any(isinstance(each, (ast.Import, ast.ImportFrom)) for each in ast.walk(node))
 
 
 def _aliases_in(tree: ast.Module) -> Iterator[tuple[str, str]]:
