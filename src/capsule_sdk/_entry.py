@@ -97,9 +97,9 @@ def _warm_up():
         _program.handle(with_code + '"function":"main","call":[["a b"],{}]}')
         _program.handle(loaded + '"function":"main","call":[["a b"],{}]}')
         _program.handle('{"function":"main","call":[["a b"],{}]}')
-    _program.handle(loaded + '"actor":"Warm","method":"__init__","call":[["a"],{}]}')
+    _program.handle(loaded + '"actor":"Warm","call":[["a"],{}]}')
     for _ in range(20):
-        _program.handle('{"actor":"Warm","method":"say","call":[["a b"],{}]}')
+        _program.handle('["say",["a b"],{}]')
     _program.handle('{"program":{"path":"warm","source":""},"code":"text = 1","cell":1}')
     _session.warm_up(lambda code, number: _program.handle(json.dumps({"code": code, "cell": number})))
     linecache.cache.clear()

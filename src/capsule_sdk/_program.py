@@ -1,6 +1,5 @@
 """One request: load the program if it comes along, do what is asked, answer with JSON text."""
 
-import inspect
 import json
 import os
 import sys
@@ -35,21 +34,25 @@ def handle(request):
     _reserve.keep()
     try:
         asked = _wire.loads(request)
-        if "program" in asked:
-            is_loaded = False
-            _load(**asked["program"])
-            is_loaded = True
-        if "code" in asked:
-            answer = _evaluate(asked)
+        if type(asked) is list:
+            answer = _answer(_message(*asked))
         else:
-            value = _do(asked)
-            answer = '{"ok":' + to_json(value) + ',"pages":' + str(_capsule_probe.pages()) + "}"
-            value = None
+            if "program" in asked:
+                is_loaded = False
+                _load(**asked["program"])
+                is_loaded = True
+            answer = _evaluate(asked) if "code" in asked else _answer(_do(asked))
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
         _reserve.kept.clear()
         answer = _failure(error, is_loaded)
     _wire.flush()
     return answer
+
+
+def _answer(value):
+    if type(value) is types.CoroutineType:
+        value = _loop.run(value)
+    return '{"ok":' + to_json(value) + ',"pages":' + str(_capsule_probe.pages()) + "}"
 
 
 def _evaluate(asked):
@@ -59,26 +62,25 @@ def _evaluate(asked):
 
 
 def _do(asked):
+    if "message" in asked:
+        return _message(*asked["message"])
     if "variables" in asked:
         return _session.variables(_module.__dict__)
     args, kwargs = asked["call"]
     if "actor" in asked:
-        return _ask(asked["actor"], asked["method"], args, kwargs)
+        return _create(asked["actor"], args, kwargs)
     function = _modules.shipped.find(_module, asked["function"])
-    return _finish(getattr(function, "__capsule_task__", function)(*args, **kwargs))
+    return getattr(function, "__capsule_task__", function)(*args, **kwargs)
 
 
-def _ask(name, method, args, kwargs):
+def _create(name, args, kwargs):
     global _instance
-    if method == "__init__":
-        found = _modules.shipped.find(_module, name)
-        _instance = getattr(found, "__capsule_class__", found)(*args, **kwargs)
-        return None
-    return _finish(getattr(_instance, method)(*args, **kwargs))
+    found = _modules.shipped.find(_module, name)
+    _instance = getattr(found, "__capsule_class__", found)(*args, **kwargs)
 
 
-def _finish(value):
-    return _loop.run(value) if inspect.iscoroutine(value) else value
+def _message(method, args, kwargs):
+    return getattr(_instance, method)(*args, **kwargs)
 
 
 def _load(path, source, package="", modules=(), packages=(), environment=None, folders=None, code=()):

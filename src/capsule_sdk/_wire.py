@@ -3,6 +3,7 @@
 Plain code waits for one ticket and keeps what else arrives; the event loop of `_loop` takes whatever comes.
 """
 
+import contextlib
 import json
 import json.encoder
 import sys
@@ -75,15 +76,15 @@ def encode(value, name="result"):
     Raises NotJSON for what JSON cannot say, and for a dict that looks like a ref: data that came from somewhere must
     not become a right of this sandbox's.
     """
-    if not _above:  # else a value being written has had another one written
-        try:
-            text = "".join(_quick(value, 0))
-            if MARK not in text:
-                return text
-        except (TypeError, ValueError, RecursionError):
-            pass
-        finally:
-            _above.clear()  # it holds what it came through when an error ended it
+    try:
+        text = "".join(_quick(value, 0))
+        if MARK not in text:
+            return text
+    except (TypeError, ValueError, LookupError, RecursionError):  # said below, and where
+        _above.clear()  # it holds what it came through when an error ended it
+    except BaseException:
+        _above.clear()
+        raise
     writer = _Writer()
     text = to_json(value, name, writer)
     if MARK in text and text.count(_KEY) != writer.given:
@@ -169,11 +170,12 @@ def loads(text):
 
 def flush():
     """Hand over what was printed, so that whoever watches sees it before the guest waits."""
-    for name in ("stdout", "stderr"):
-        try:
-            getattr(sys, name).flush()
-        except Exception:  # noqa: BLE001 - the program may have put anything there
-            continue
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except Exception:  # noqa: BLE001 - the program may have put anything there
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
 
 
 def _wait(seconds):

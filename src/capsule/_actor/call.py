@@ -19,7 +19,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     policy: Policy
     body: str
-    """The request as a JSON object, without the program: the text for a guest that has loaded it."""
+    """The request without the program, the text for a guest that has loaded it: a JSON object, or for a message to an
+    instance the list of method, arguments and named arguments.
+    """
 
     def with_program(self, environment: Mapping[str, str], code: Sequence[str]) -> str:
         """The JSON text for a fresh sandbox: the program too, what stands in `os.environ`, and the byte code of the
@@ -39,4 +41,5 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             loaded["environment"] = environment
         if program.packages:
             loaded["packages"] = program.packages.names
-        return f'{{"program":{msgspec.json.encode(loaded).decode()},{self.body[1:]}'
+        rest = self.body[1:] if self.body.startswith("{") else f'"message":{self.body}}}'
+        return f'{{"program":{msgspec.json.encode(loaded).decode()},{rest}'

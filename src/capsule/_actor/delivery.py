@@ -111,7 +111,7 @@ class Delivery:
         self._printed: Printout | None = None
         self._refused: list[str] = []
         self._end: Outcome | None = None
-        self._began = time.monotonic()
+        self._began = time.monotonic_ns()
         self._fuel = self._ram = self.retries = 0
 
     @cached_property
@@ -258,7 +258,7 @@ class Delivery:
     def _execution(self) -> Execution:
         return Execution(
             task_name=self.call.name,
-            duration_ms=round((time.monotonic() - self._began) * 1000, 3),
+            duration_ms=(time.monotonic_ns() - self._began) // 1000 / 1000,
             retries=self.retries,
             fuel_consumed=self._fuel,
             ram_used=self._ram,

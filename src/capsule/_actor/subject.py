@@ -100,14 +100,14 @@ class ActorSubject:
         self, spec: TaskSpec, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], grants: Grants
     ) -> Call:
         self._world.check_arguments(spec, args, kwargs)
+        call = write_arguments(args, kwargs, self.policy, grants)
         name, head = self._heads[method]
-        body = f"{head}{write_arguments(args, kwargs, self.policy, grants)}}}"
+        body = f'{{"actor":{_text(self._spec.cls)},"call":{call}}}' if method == "__init__" else head + call[1:]
         return Call(program=self.program, name=name, policy=self.policy, body=body)
 
     def _head(self, method: str) -> tuple[str, str]:
-        """What events call a call of a method, and how its request begins."""
-        name = self.name if method == "__init__" else f"{self.name}.{method}"
-        return name, f'{{"actor":{_text(self._spec.cls)},"method":{_text(method)},"call":'
+        """What events call a call of a method, and how its request begins: a list is read twice as fast."""
+        return self.name if method == "__init__" else f"{self.name}.{method}", f"[{_text(method)},"
 
 
 class SessionSubject:

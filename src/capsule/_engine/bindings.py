@@ -58,6 +58,12 @@ class ValueTuple(ctypes.Structure):
     _fields_: ClassVar = [("size", c_size_t), ("data", POINTER(Value))]
 
 
+class Text(ctypes.Structure):
+    """A ByteVector that is read only: bytes of Python's can stand in it, which it keeps alive."""
+
+    _fields_: ClassVar = [("size", c_size_t), ("data", ctypes.c_char_p)]
+
+
 class _Variant(ctypes.Structure):
     _fields_: ClassVar = [("discriminant", ByteVector), ("val", POINTER(Value))]
 
@@ -68,6 +74,7 @@ class _Payload(ctypes.Union):
         ("u64", c_uint64),
         ("f64", c_double),
         ("string", ByteVector),
+        ("text", Text),
         ("list", ValueList),
         ("tuple", ValueTuple),
         ("variant", _Variant),

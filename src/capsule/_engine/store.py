@@ -162,13 +162,13 @@ class GuestCall(Fiber):
     __slots__ = ("_result",)
 
     def __init__(self, function: c.Function, context: c.Pointer, request: str) -> None:
-        argument, buffer = values.string_argument(request)
+        argument = values.string_argument(request)
         result = self._result = c.Value()
         super().__init__(
             lambda error: c.call_async(
                 ctypes.byref(function), context, ctypes.byref(argument), 1, ctypes.byref(result), 1, error
             ),
-            keep=(function, argument, buffer, result),
+            keep=(function, argument, result),
         )
 
     def take_reply(self, limit: int) -> str:

@@ -18,15 +18,14 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def string_argument(text: str) -> tuple[c.Value, object]:
-    """A string argument for a call, and the buffer that must live as long as the call: wasmtime copies from it."""
+def string_argument(text: str) -> c.Value:
+    """A string argument for a call. It must live as long as the call: wasmtime copies from it."""
     raw = encode(text)
     value = c.Value()
     value.kind = c.STRING
-    buffer = (ctypes.c_ubyte * max(len(raw), 1)).from_buffer_copy(raw or b"\0")
-    value.of.string.size = len(raw)
-    value.of.string.data = buffer
-    return value, buffer
+    place = value.of.text
+    place.size, place.data = len(raw), raw
+    return value
 
 
 class TooLong(ValueError):
@@ -37,9 +36,11 @@ def lift_string(value: c.Value, limit: int) -> str:
     """The text in a string value, copied. Raises TypeError for another kind, TooLong above `limit` bytes."""
     if value.kind != c.STRING:
         raise TypeError(f"a string was expected, not a value of kind {value.kind}")
-    if value.of.string.size > limit:
-        raise TooLong(f"a text of {value.of.string.size} bytes; max_message allows {limit}")
-    return ctypes.string_at(value.of.string.data, value.of.string.size).decode("utf-8")
+    text = value.of.string
+    size = text.size
+    if size > limit:
+        raise TooLong(f"a text of {size} bytes; max_message allows {limit}")
+    return ctypes.string_at(text.data, size).decode("utf-8")
 
 
 def lift_f64(value: c.Value) -> float:

@@ -68,7 +68,8 @@ class FakeSandbox(Sandbox):
         self._scripts, self._start, self.clock = scripts, start, clock
         self.limits, self._listener = limits, listener
         self.state: dict[str, Any] = {}
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[Any] = []
+        self._class = ""
         self._call: _Call | None = None
         self._is_closing = False
         self._tickets: dict[int, _Ticket] = {}
@@ -167,7 +168,7 @@ class FakeSandbox(Sandbox):
     async def _drive(self, request: str) -> Ending:
         asked = json.loads(request)
         self.requests.append(asked)
-        name, args, kwargs = _what_is_asked(asked)
+        name, args, kwargs = self._what_is_asked(asked)
         try:
             self._check_account()
             reply = await self._reply(self._script(name), FakeGuest(self, args, kwargs))
@@ -177,6 +178,23 @@ class FakeSandbox(Sandbox):
         if size > self.limits.max_message:
             reply = too_large(f"a text of {size} bytes; max_message allows {self.limits.max_message}")
         return self._ending(reply=reply)
+
+    def _what_is_asked(self, asked: Any) -> tuple[str, list[Any], dict[str, Any]]:
+        """The name of the script for a request, and its arguments."""
+        if isinstance(asked, dict) and "message" in asked:
+            asked = asked["message"]
+        if isinstance(asked, list):
+            method, args, kwargs = asked
+            return f"{self._class}.{method}", args, kwargs
+        if "code" in asked:
+            return "run", [asked["code"]], {}
+        if "variables" in asked:
+            return "variables", [], {}
+        args, kwargs = asked["call"]
+        if "actor" in asked:
+            self._class = asked["actor"]
+            return f"{self._class}.__init__", args, kwargs
+        return asked["function"], args, kwargs
 
     def _script(self, name: str) -> Script:
         async def missing(_: FakeGuest) -> None:
@@ -278,17 +296,6 @@ class FakeSandbox(Sandbox):
         if size > self.limits.ram:
             raise MemoryError
         self._peak = max(self._peak, size)
-
-
-def _what_is_asked(asked: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
-    """The name of the script for a request, and its arguments."""
-    if "code" in asked:
-        return "run", [asked["code"]], {}
-    if "variables" in asked:
-        return "variables", [], {}
-    args, kwargs = asked["call"]
-    name = f"{asked['actor']}.{asked['method']}" if "actor" in asked else asked["function"]
-    return name, args, kwargs
 
 
 def _describe(error: Exception) -> dict[str, Any]:
