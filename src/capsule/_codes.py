@@ -9,6 +9,7 @@ sandbox that compiles is one beyond `max_sandboxes`, and the only one: a full ru
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -65,7 +66,8 @@ class Codes:
         self._is_closed = False
 
     def of(self, program: Program) -> Sequence[str]:
-        """For a sandbox that is about to load `program`: its byte code and that of its modules, "" for those without.
+        """For a sandbox that is about to load `program`: its byte code and that of its modules, a character for each
+        byte, "" for those without.
 
         Empty if there is none. Then it is made soon, if this has been asked often enough. Does not wait.
         """
@@ -117,9 +119,15 @@ def _checked(made: Any, files: list[tuple[str, str]]) -> tuple[str, ...]:
     """What a sandbox answered, which is not trusted, as texts; empty if it is of no use."""
     if not isinstance(made, list) or len(made) != len(files):
         return ()
-    code = tuple(text if _is_worth(text, source) else "" for text, (_, source) in zip(made, files, strict=True))
+    code = tuple(_code_in(text, source) for text, (_, source) in zip(made, files, strict=True))
     return code if 0 < sum(map(len, code)) <= MOST_CODE else ()
 
 
-def _is_worth(text: Any, source: str) -> bool:
-    return isinstance(text, str) and text.isascii() and len(text) <= MOST_GROWTH * len(source) + 1024
+def _code_in(text: Any, source: str) -> str:
+    """The bytes that `text` says in base64, as characters; "" if it says none, or more than is worth it."""
+    if not isinstance(text, str) or len(text) > MOST_GROWTH * len(source) + 1024:
+        return ""
+    try:
+        return base64.b64decode(text, validate=True).decode("latin-1")
+    except ValueError:  # binascii's is one
+        return ""

@@ -7,8 +7,10 @@ import zlib
 
 
 def code_of(text, source, path):
-    """The code of a module: what the host sent as `text` if it sent any, or else compiled here."""
-    return marshal.loads(base64.b64decode(text)) if text else compile(source, path, "exec", dont_inherit=True)
+    """The code of a module: what the host sent as `text` (a character for each byte) if it sent any, or else compiled
+    here.
+    """
+    return marshal.loads(text.encode("latin-1")) if text else compile(source, path, "exec", dont_inherit=True)
 
 
 def of_program(files):

@@ -89,15 +89,19 @@ def _prepare():
     _streams.install()
 
 
+def _first(rest, *texts):
+    """A request for a sandbox that has loaded nothing."""
+    return '{"program":{"path":"warm.py","texts":' + json.dumps([*map(len, texts)]) + "}," + rest + "".join(texts)
+
+
 def _warm_up():
-    source = '{"program":{"path":"warm.py","source":' + json.dumps(WARM_UP)
-    with_code = source + ',"code":' + json.dumps([_byte_code.text_of(_byte_code.compiled(WARM_UP, "warm.py"))]) + "},"
-    loaded = source + "},"
+    call = '"function":"main","call":[["a b"],{}]}'
+    code = _byte_code.compiled(WARM_UP, "warm.py").decode("latin-1")
     for _ in range(20):
-        _program.handle(with_code + '"function":"main","call":[["a b"],{}]}')
-        _program.handle(loaded + '"function":"main","call":[["a b"],{}]}')
-        _program.handle('{"function":"main","call":[["a b"],{}]}')
-    _program.handle(loaded + '"actor":"Warm","call":[["a"],{}]}')
+        _program.handle(_first(call, WARM_UP, code))
+        _program.handle(_first(call, WARM_UP))
+        _program.handle("{" + call)
+    _program.handle(_first('"actor":"Warm","call":[["a"],{}]}', WARM_UP))
     for _ in range(20):
         _program.handle('["say",["a b"],{}]')
     _program.handle('{"program":{"path":"warm","source":""},"code":"text = 1","cell":1}')

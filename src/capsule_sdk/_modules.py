@@ -13,39 +13,50 @@ import types
 from . import _byte_code, _urllib3
 
 
+class _Module:
+    def __init__(self, name, path, is_package):
+        self.name, self.path, self.is_package = name, path, is_package
+        self.source = self.code = ""
+
+
 class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds and loads the modules of one program."""
 
     def __init__(self):
-        self.modules, self.code = {}, {}
+        self.modules = {}
         self.main_is = ""  # the module's name that the program itself has in the application, if a module imports it
         self.main = None
 
-    def ship(self, modules, main, source, code=()):
+    def ship(self, modules, sources, codes, main):
         """Make `modules` importable instead of those before. One with the text of `main` is `main` itself.
 
-        `code` is byte code for each of them, if the host has any.
+        `codes` is byte code for each of them, if the host has any.
         """
         for name in self.modules:
             sys.modules.pop(name, None)
         self.modules, self.main_is, self.main = {}, "", None
-        self.code = dict(zip((module["name"] for module in modules), code, strict=False))
-        for module in modules:
-            self._add(module, main, source)
-        if self.modules and self not in sys.meta_path:
+        if not modules:
+            return
+        for number, about in enumerate(modules):
+            module = _Module(*about)
+            module.source = sources[number]
+            if codes:
+                module.code = codes[number]
+            self._add(module, main)
+        if self not in sys.meta_path:
             sys.meta_path.insert(sys.meta_path.index(_urllib3.finder) + 1, self)
 
-    def _add(self, module, main, source):
-        name = module["name"]
+    def _add(self, module, main):
+        name = module.name
         if name == "main":
             return  # the program is called so already
         if name in sys.modules:
             raise ImportError(f"the application's module {name!r} would hide one that the sandbox has; rename it")
         self.modules[name] = module
-        if (module["path"], module["source"]) == (main.__file__, source):
+        if (module.path, module.source) == (main.__file__, main.__loader__.source):
             self.main_is, self.main = name, main
             sys.modules[name] = main
-            if module["is_package"]:
+            if module.is_package:
                 main.__path__ = []
 
     def find(self, main, name):
@@ -57,7 +68,7 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         found = self.modules.get(name)
         if found is None:
             return None
-        spec = importlib.machinery.ModuleSpec(name, self, origin=found["path"], is_package=found["is_package"])
+        spec = importlib.machinery.ModuleSpec(name, self, origin=found.path, is_package=found.is_package)
         spec.has_location = True
         return spec
 
@@ -69,13 +80,14 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return module
 
     def is_package(self, name):
-        return self.modules[name]["is_package"]
+        return self.modules[name].is_package
 
     def get_source(self, name):
-        return self.modules[name]["source"]
+        return self.modules[name].source
 
     def get_code(self, name):
-        return _byte_code.code_of(self.code.get(name), self.get_source(name), self.modules[name]["path"])
+        module = self.modules[name]
+        return _byte_code.code_of(module.code, module.source, module.path)
 
 
 shipped = Shipped()

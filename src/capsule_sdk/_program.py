@@ -33,13 +33,13 @@ def handle(request):
     is_loaded = True
     _reserve.keep()
     try:
-        asked = _wire.loads(request)
+        asked, end = _wire.read(request)
         if type(asked) is list:
             answer = _answer(_message(*asked))
         else:
             if "program" in asked:
                 is_loaded = False
-                _load(**asked["program"])
+                _load(_cut(request, end, asked["program"].pop("texts", ())), **asked["program"])
                 is_loaded = True
             answer = _evaluate(asked) if "code" in asked else _answer(_do(asked))
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
@@ -83,11 +83,25 @@ def _message(method, args, kwargs):
     return getattr(_instance, method)(*args, **kwargs)
 
 
-def _load(path, source, package="", modules=(), packages=(), environment=None, folders=None, code=()):
-    """`code` is byte code of the source and of each of the modules, in order, if the host has any."""
+def _cut(request, at, lengths):
+    """The texts behind the JSON of a request."""
+    texts = []
+    for length in lengths:
+        texts.append(request[at : at + length])
+        at += length
+    return texts
+
+
+def _load(texts, path, source="", package="", modules=(), packages=(), environment=None, folders=None):
+    """`texts` are the source and those of the modules, and then the byte code of each, if the host has any.
+
+    A short source may stand in the request itself.
+    """
     global _module
-    text, *of_modules = code or [""]
-    os.environ.update(environment or {})
+    source, *others = texts or [source]
+    code, *of_modules = others[len(modules) :] or [""]
+    if environment:
+        os.environ.update(environment)
     _packages.packages.offer(packages)
     _rights.folders = folders or {}
     _module = types.ModuleType("main")
@@ -95,8 +109,8 @@ def _load(path, source, package="", modules=(), packages=(), environment=None, f
     _module.__loader__ = _Source(source)
     _module.__package__ = package
     sys.modules["main"] = _module
-    _modules.shipped.ship(modules, _module, source, of_modules)
-    exec(_byte_code.code_of(text, source, path), _module.__dict__)
+    _modules.shipped.ship(modules, others, of_modules, _module)
+    exec(_byte_code.code_of(code, source, path), _module.__dict__)
 
 
 def _failure(error, is_loaded):

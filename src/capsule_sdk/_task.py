@@ -1,15 +1,48 @@
 """`@task` inside the sandbox: the entry runs its function, a call to any other task goes to the host."""
 
 import asyncio
-import functools
 import inspect
 import sys
+import types
 
 from . import _loop, _wire
 
 AT_ONCE = 256  # calls that `map` keeps open, well below what the host allows
 _IS_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _SEEN_THROUGH = "<genexpr>", "<lambda>"
+
+
+class Task:
+    """A function marked with `@task`: calling it calls another sandbox. Made in every fresh sandbox, so it is lean."""
+
+    def __init__(self, function, settings):
+        self.__capsule_task__ = self.__wrapped__ = self.function = function
+        self.__doc__, self.__module__ = function.__doc__, function.__module__
+        self._name = settings.get("name") or function.__name__
+        if type(function) is types.FunctionType and not function.__dict__:
+            self._is_async = function.__code__.co_flags & inspect.CO_COROUTINE != 0
+        else:
+            self._is_async = inspect.iscoroutinefunction(function)
+
+    def __call__(self, /, *args, **kwargs):
+        payload = _payload(self._name, args, kwargs)
+        if not _is_awaited(self._is_async):
+            return _wire.call("task", payload)
+        waiting = _loop.call("task", payload)
+        waiting.__qualname__ = self._name  # what a warning calls it if it is never awaited
+        return waiting
+
+    def map(self, items):
+        """The values of one call for each item, in the order of the items."""
+        return _map_awaited(self._name, items) if _is_awaited(self._is_async) else _map_here(self._name, items)
+
+    def __getattr__(self, name):
+        if name == "function":  # before __init__, as when unpickled
+            raise AttributeError(name)
+        return getattr(self.function, name)
+
+    def __repr__(self):
+        return f"<task {self._name}>"
 
 
 def task(function=None, /, **settings):
@@ -21,31 +54,11 @@ def task(function=None, /, **settings):
     where a call is. The failure that comes first is raised, and what is still at work is given up.
     `the_task.function` is the plain function, to be called in this sandbox.
     """
-    if function is None:
-        return functools.partial(task, **settings)
-    name = settings.get("name") or function.__name__
-    is_async = inspect.iscoroutinefunction(function)
-    wrapper = functools.wraps(function)(functools.partial(_call, name, is_async))
-    wrapper.map = functools.partial(_map, name, is_async)
-    wrapper.__capsule_task__ = wrapper.function = function
-    return wrapper
+    return (lambda function: Task(function, settings)) if function is None else Task(function, settings)
 
 
 def _payload(name, args, kwargs):
     return {"task": name, "args": args, "kwargs": kwargs}
-
-
-def _call(name, is_async, /, *args, **kwargs):
-    payload = _payload(name, args, kwargs)
-    if not _is_awaited(is_async):
-        return _wire.call("task", payload)
-    waiting = _loop.call("task", payload)
-    waiting.__qualname__ = name  # what a warning calls it if it is never awaited
-    return waiting
-
-
-def _map(name, is_async, /, items):
-    return _map_awaited(name, items) if _is_awaited(is_async) else _map_here(name, items)
 
 
 def _is_awaited(is_async):

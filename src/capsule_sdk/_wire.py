@@ -165,7 +165,12 @@ def value_of(reply, error=task_failed):
 
 def loads(text):
     """The value of a JSON text of the host's, with refs where it names actors."""
-    return (_read if MARK in text else _read_plain)(text, 0)[0]
+    return read(text)[0]
+
+
+def read(text):
+    """The same for one that has other text behind it, and where that begins."""
+    return (_read if MARK in text else _read_plain)(text, 0)
 
 
 def flush():

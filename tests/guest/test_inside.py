@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import anyio
-import msgspec
 import pytest
 
-from capsule import Runtime, TaskFailed
+from capsule import Policy, Runtime, TaskFailed
+from capsule._actor.call import Call
 from capsule._engine.engine import WasmEngine
 from capsule._guest.slicing import slice_of
 from capsule._values import Module, Program
@@ -30,9 +30,8 @@ async def engine(guest):
 
 
 def request_of(program: Program, function: str) -> str:
-    about = {"path": program.path, "source": program.source, "package": program.package}
-    about["modules"] = msgspec.to_builtins(program.modules)
-    return json.dumps({"program": about, "function": function, "call": [[], {}]})
+    body = json.dumps({"function": function, "call": [[], {}]})
+    return Call(program=program, name=function, policy=Policy(), body=body).with_program({}, ())
 
 
 async def answers(engine: WasmEngine, *requests: str) -> list[dict]:

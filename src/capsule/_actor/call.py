@@ -24,22 +24,24 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     def with_program(self, environment: Mapping[str, str], code: Sequence[str]) -> str:
-        """The JSON text for a fresh sandbox: the program too, what stands in `os.environ`, and the byte code of the
-        program and its modules, if there is any. The source goes along all the same, for tracebacks and `inspect`.
+        """The text for a fresh sandbox: a JSON object with the program too and what stands in `os.environ`, and
+        behind it the sources, as they are, and the byte code of each if there is any (a character for each byte).
+
+        `texts` says how long each is. In JSON, a guest would take longer to read them than to run most of them. The
+        sources go along with the byte code all the same, for tracebacks and `inspect`.
         """
         program = self.program
-        loaded: dict[str, object] = {"path": program.path, "source": program.source}
+        texts = [program.source, *(module.source for module in program.modules), *code]
+        loaded: dict[str, object] = {"path": program.path, "texts": [len(text) for text in texts]}
         if program.package:
             loaded["package"] = program.package
         if program.modules:
-            loaded["modules"] = program.modules
+            loaded["modules"] = [(module.name, module.path, module.is_package) for module in program.modules]
         if folders := {mount.guest: mount.mode for mount in self.policy.folders}:
             loaded["folders"] = folders
-        if code:
-            loaded["code"] = code
         if environment:
             loaded["environment"] = environment
         if program.packages:
             loaded["packages"] = program.packages.names
         rest = self.body[1:] if self.body.startswith("{") else f'"message":{self.body}}}'
-        return f'{{"program":{msgspec.json.encode(loaded).decode()},{rest}'
+        return f'{{"program":{msgspec.json.encode(loaded).decode()},{rest}{"".join(texts)}'

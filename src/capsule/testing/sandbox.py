@@ -166,7 +166,7 @@ class FakeSandbox(Sandbox):
         return ending
 
     async def _drive(self, request: str) -> Ending:
-        asked = json.loads(request)
+        asked = _read(request)
         self.requests.append(asked)
         name, args, kwargs = self._what_is_asked(asked)
         try:
@@ -296,6 +296,20 @@ class FakeSandbox(Sandbox):
         if size > self.limits.ram:
             raise MemoryError
         self._peak = max(self._peak, size)
+
+
+def _read(request: str) -> Any:
+    """A request with its sources where a JSON object would have them."""
+    asked, end = json.JSONDecoder().raw_decode(request)
+    program = asked.get("program") if isinstance(asked, dict) else None
+    if program is not None and "texts" in program:
+        first, *others = program.pop("texts")
+        program["source"] = request[end : end + first]
+        behind = end + first
+        for module, length in zip(program.get("modules", ()), others, strict=False):
+            module.append(request[behind : behind + length])
+            behind += length
+    return asked
 
 
 def _describe(error: Exception) -> dict[str, Any]:
