@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from anyio import CancelScope
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 
 CallSoon = Callable[[Callable[[], None]], None]
 
@@ -98,15 +98,6 @@ def checkpoint_function() -> Callable[[], Awaitable[object]]:
     import asyncio
 
     return functools.partial(asyncio.sleep, 0)
-
-
-def cancelled_checkpoint_function() -> Callable[[], Awaitable[object]]:
-    """A checkpoint of the loop that runs now which raises if the caller is cancelled, and gives no turn if not."""
-    if _is_trio():
-        import trio
-
-        return trio.lowlevel.checkpoint_if_cancelled
-    return checkpoint_if_cancelled
 
 
 def event_type() -> Callable[[], Event]:

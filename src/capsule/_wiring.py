@@ -42,18 +42,13 @@ def make_capabilities(
     }
 
 
-def _no_default(thing: Any) -> Any:
-    raise TypeError(type(thing).__name__)
-
-
-_quick = c_make_encoder(None, _no_default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
-"""What `json.dumps` makes anew at each call, and asks whether a value contains itself: that ends in RecursionError."""
-
-
 def write(value: Any, name: str, default: Callable[[Any], Any]) -> str:
     """`value` as JSON text. Raises InvalidArguments, which names the place below `name`."""
     with contextlib.suppress(TypeError, ValueError, RecursionError):  # said below, and where
-        return "".join(_quick(value, 0))
+        # What `json.dumps` makes as well, by way of two more objects. The empty dict is where it notes what a value is
+        # in: without, one that is in itself would be written a thousand times before it is found out.
+        encode = c_make_encoder({}, default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
+        return "".join(encode(value, 0))
     try:
         return to_json(value, name, default)
     except (NotJSON, RecursionError) as error:

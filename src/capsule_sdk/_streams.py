@@ -16,12 +16,18 @@ _PIECE = 64 * 1024  # bytes handed over in one call, so that one `write` needs n
 class _HostStream(io.RawIOBase):
     """Bytes in, text out to the host; a character split over two writes is put together first."""
 
+    closed = False  # no property as in its parent: each flush asks three times, and there is one before each wait
+
     def __init__(self, number, name):
         self.number, self.name = number, name
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def writable(self):
         return True
+
+    def close(self):
+        super().close()
+        self.closed = True
 
     def write(self, data):
         view = bytes(data)

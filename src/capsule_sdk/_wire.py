@@ -76,15 +76,15 @@ def encode(value, name="result"):
     Raises NotJSON for what JSON cannot say, and for a dict that looks like a ref: data that came from somewhere must
     not become a right of this sandbox's.
     """
-    try:
-        text = "".join(_quick(value, 0))
-        if MARK not in text:
-            return text
-    except (TypeError, ValueError, LookupError, RecursionError):  # said below, and where
-        _above.clear()  # it holds what it came through when an error ended it
-    except BaseException:
-        _above.clear()
-        raise
+    if not _above:  # else a value being written has had another one written
+        try:
+            text = "".join(_quick(value, 0))
+            if MARK not in text:
+                return text
+        except (TypeError, ValueError, RecursionError):
+            pass
+        finally:
+            _above.clear()  # it holds what it came through when an error ended it
     writer = _Writer()
     text = to_json(value, name, writer)
     if MARK in text and text.count(_KEY) != writer.given:

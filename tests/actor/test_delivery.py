@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import anyio
 import pytest
 
@@ -196,6 +198,22 @@ async def test_output_that_was_cut(stage) -> None:
     async with play.runtime as runtime:
         outcome = await (await runtime.spawn(play["shout"], "a")).outcome()
     assert (outcome.stdout, outcome.stderr, outcome.output_truncated) == ("hello\n", "ca", True)
+
+
+async def test_an_argument_that_contains_itself(stage) -> None:
+    """It is refused as soon as it comes to itself, and is not written over and over until the stack is full."""
+    play = stage({"shout": shout})
+    rows: dict[str, object] = {"text": "x" * 100_000}
+    rows["rows"] = rows
+    async with play.runtime as runtime:
+        tracemalloc.start()
+        try:
+            with pytest.raises(InvalidArguments, match=r"a dict that contains itself at args\[0\]\['rows'\]"):
+                await runtime.run(play["shout"], rows)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 async def test_a_wrong_call_starts_nothing(stage) -> None:

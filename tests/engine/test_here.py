@@ -170,40 +170,10 @@ async def test_others_have_their_turn(sandbox: WasmSandbox) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(count)
-        for _ in range(2000):
-            if turns < 20:
-                await sandbox.call(request("main"), timeout=30)
+        for _ in range(50):
+            await sandbox.call(request("main"), timeout=30)
         tasks.cancel_scope.cancel()
     assert turns >= 20
-
-
-async def test_no_turn_is_due(sandbox: WasmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages that follow one another at once give no turn, but whoever is cancelled gets no further."""
-    monkeypatch.setattr("capsule._engine.sandbox.MOST_WITHOUT_TURN", 3600)
-    await sandbox.call(request("main"), timeout=30)
-    turns, gone_on = list[None](), False
-
-    async def take_turn() -> None:
-        turns.append(None)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(take_turn)
-        for _ in range(20):
-            assert value_of(await sandbox.call(request("main"), timeout=30)) == 1
-        assert turns == []
-        tasks.cancel_scope.cancel()
-        await sandbox.call(request("main"), timeout=30)
-        gone_on = True
-    assert not gone_on
-    assert (await sandbox.call(request("main"), timeout=30)).error_type == "cancelled"
-
-
-async def test_a_deadline_over_many(sandbox: WasmSandbox) -> None:
-    """A time limit around messages without end is heard between two of them."""
-    with anyio.move_on_after(0.05) as scope:
-        while True:
-            await sandbox.call(request("main"), timeout=30)
-    assert scope.cancelled_caught
 
 
 async def test_several_at_once_go_to_carriers(engine: WasmEngine, polled: list[str]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-import time
 from collections.abc import Generator
 
 import anyio
 import anyio.lowlevel
 
 from .. import abc
-from .._backend import Flag, cancelled_checkpoint_function, checkpoint_function, event_type
+from .._backend import Flag, checkpoint_function, event_type
 from .._values import ErrorType
 from ..abc import Ending, Limits, Listener
 from .calls import CallQueue
@@ -36,10 +35,6 @@ _STOPPED = {
 
 MOST_REQUEST_HERE = 64 * 1024
 """Characters of a request whose first slice may run on the event loop."""
-
-MOST_WITHOUT_TURN = 0.002
-"""Seconds in which messages may follow one another on the event loop without a turn for others in between: a turn for
-each took a tenth of a short ask. No more than one slice may take."""
 
 CAN_RUN_HERE = sys.version_info < (3, 14)
 """Whether the event loop's thread may poll fibers: on CPython 3.14 that would take its own guard from the stack of a
@@ -137,7 +132,10 @@ class _CallJob(Job):
     def _end(self, ending: Ending) -> None:
         """Tell the loop first: nobody needs to wait until the memory is given back, least of all the loop itself."""
         self._request = ""  # a job and its slices hold each other until the next collection, and this may be large
-        self._port.post(self.answer, ending)
+        if self.is_here:
+            self.answer(ending)
+        else:
+            self._port.post(self.answer, ending)
         if (self._is_last or ending.reply is None) and not self.is_here:
             self._core.close()
 
@@ -171,30 +169,21 @@ async def _answered(job: _CallJob) -> None:
 
 
 class Turn:
-    """The event loop's next turn, which one message of an engine may use for its first slice. Made on that loop.
+    """The event loop's next turn, which one message of an engine may use for its first slice. Made on that loop."""
 
-    Whoever asks in a loop gives a turn once in MOST_WITHOUT_TURN, as its slices take less than that together.
-    """
-
-    __slots__ = ("_check", "_due", "_wait", "is_taken", "new_event")
+    __slots__ = ("_wait", "is_taken", "new_event")
 
     def __init__(self) -> None:
         self.is_taken = False
-        self._due = 0.0
-        self.new_event = event_type()
-        self._wait, self._check = checkpoint_function(), cancelled_checkpoint_function()
+        self.new_event, self._wait = event_type(), checkpoint_function()
 
     async def wait(self) -> None:
-        """Give others a turn if it is due. Raises the cancellation of the caller in any case."""
-        if time.monotonic() < self._due:
-            await self._check()
-            return
+        """Give others a turn."""
         self.is_taken = True
         try:
             await self._wait()
         finally:
             self.is_taken = False
-            self._due = time.monotonic() + MOST_WITHOUT_TURN
 
 
 class WasmSandbox(abc.Sandbox):
