@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capsule import Ended, Event, Runtime, Spawned, Started, TaskFailed, task
-from capsule._codes import MOST_CODE, MOST_GROWTH, MOST_PROGRAMS, MOST_SOURCE, Codes
+from capsule._codes import MOST_CODE, MOST_GROWTH, MOST_PROGRAMS, MOST_SOURCE, Codes, _code_in
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Module, Program
 from codes import LONG, codes_of, made, outcome_of, run_until_made, said
@@ -107,6 +110,14 @@ async def test_an_answer_that_is_no_code(answer: Any) -> None:
     async with keeping(compiler) as codes:
         assert await asks(codes, long("x"), 6) == [()] * 6
     assert len(compiler.asked) == 1
+
+
+@given(st.binary(max_size=300))
+def test_code_arrives_as_it_was_made(code: bytes) -> None:
+    """Whatever bytes a sandbox answered, the next ones read the same."""
+    text = _code_in(base64.b64encode(code).decode(), "")
+    assert text.isascii()
+    assert binascii.a2b_qp(text) == code
 
 
 async def test_a_module_without_code_stays_a_source() -> None:

@@ -1,16 +1,15 @@
 """Byte code as text: made in a sandbox that does nothing else, kept by the host, used by others instead of source."""
 
 import base64
+import binascii
 import marshal
 import warnings
 import zlib
 
 
 def code_of(text, source, path):
-    """The code of a module: what the host sent as `text` (a character for each byte) if it sent any, or else compiled
-    here.
-    """
-    return marshal.loads(text.encode("latin-1")) if text else compile(source, path, "exec", dont_inherit=True)
+    """The code of a module: what the host sent as `text` (quoted-printable) if it sent any, or else compiled here."""
+    return marshal.loads(binascii.a2b_qp(text)) if text else compile(source, path, "exec", dont_inherit=True)
 
 
 def of_program(files):

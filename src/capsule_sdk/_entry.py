@@ -4,6 +4,7 @@ What is touched after the snapshot is copied for each sandbox, so the paths that
 until the interpreter has settled: byte code specialised, caches filled, collections done.
 """
 
+import binascii
 import collections  # noqa: F401 - the imports below are there to stand ready in the snapshot
 import contextlib  # noqa: F401
 import dataclasses  # noqa: F401
@@ -96,7 +97,7 @@ def _first(rest, *texts):
 
 def _warm_up():
     call = '"function":"main","call":[["a b"],{}]}'
-    code = _byte_code.compiled(WARM_UP, "warm.py").decode("latin-1")
+    code = binascii.b2a_qp(_byte_code.compiled(WARM_UP, "warm.py")).decode()
     for _ in range(20):
         _program.handle(_first(call, WARM_UP, code))
         _program.handle(_first(call, WARM_UP))

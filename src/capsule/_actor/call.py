@@ -25,7 +25,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def with_program(self, environment: Mapping[str, str], code: Sequence[str]) -> str:
         """The text for a fresh sandbox: a JSON object with the program too and what stands in `os.environ`, and
-        behind it the sources, as they are, and the byte code of each if there is any (a character for each byte).
+        behind it the sources, as they are, and the byte code of each if there is any (see `Codes.of`).
 
         `texts` says how long each is. In JSON, a guest would take longer to read them than to run most of them. The
         sources go along with the byte code all the same, for tracebacks and `inspect`.
