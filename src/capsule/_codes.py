@@ -124,6 +124,8 @@ def _checked(made: Any, files: list[tuple[str, str]]) -> tuple[str, ...]:
     """What a sandbox answered, which is not trusted, as texts; empty if it is of no use."""
     if not isinstance(made, list) or len(made) != len(files):
         return ()
+    if sum(len(text) for text in made if isinstance(text, str)) > MOST_CODE * 3 // 2:  # before the loop decodes it
+        return ()
     code = tuple(_code_in(text, source) for text, (_, source) in zip(made, files, strict=True))
     return code if 0 < sum(map(len, code)) <= MOST_CODE else ()
 

@@ -26,8 +26,10 @@ class _HostStream(io.RawIOBase):
         return True
 
     def close(self):
-        super().close()
-        self.closed = True
+        try:
+            super().close()
+        finally:
+            self.closed = True
 
     def write(self, data):
         view = bytes(data)

@@ -11,6 +11,10 @@ AT_ONCE = 256  # calls that `map` keeps open, well below what the host allows
 _IS_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _SEEN_THROUGH = "<genexpr>", "<lambda>"
 
+_OWN = {"function", "__get__", "__code__"}
+"""Not to be had of the function: the first is not there before `__init__`, as when unpickled; with the others,
+`functools` and `inspect` would take the task for its function, and run it here."""
+
 
 class Task:
     """A function marked with `@task`: calling it calls another sandbox. Made in every fresh sandbox, so it is lean."""
@@ -18,31 +22,32 @@ class Task:
     def __init__(self, function, settings):
         self.__capsule_task__ = self.__wrapped__ = self.function = function
         self.__doc__, self.__module__ = function.__doc__, function.__module__
-        self._name = settings.get("name") or function.__name__
+        self.__name = settings.get("name") or function.__name__
         if type(function) is types.FunctionType and not function.__dict__:
-            self._is_async = function.__code__.co_flags & inspect.CO_COROUTINE != 0
+            self.__is_async = function.__code__.co_flags & inspect.CO_COROUTINE != 0
         else:
-            self._is_async = inspect.iscoroutinefunction(function)
+            self.__is_async = inspect.iscoroutinefunction(function)
+        self.map = self._map  # where `functools.wraps` finds it, for decorators above this one
 
     def __call__(self, /, *args, **kwargs):
-        payload = _payload(self._name, args, kwargs)
-        if not _is_awaited(self._is_async):
+        payload = _payload(self.__name, args, kwargs)
+        if not _is_awaited(self.__is_async):
             return _wire.call("task", payload)
         waiting = _loop.call("task", payload)
-        waiting.__qualname__ = self._name  # what a warning calls it if it is never awaited
+        waiting.__qualname__ = self.__name  # what a warning calls it if it is never awaited
         return waiting
 
-    def map(self, items):
+    def _map(self, items):
         """The values of one call for each item, in the order of the items."""
-        return _map_awaited(self._name, items) if _is_awaited(self._is_async) else _map_here(self._name, items)
+        return _map_awaited(self.__name, items) if _is_awaited(self.__is_async) else _map_here(self.__name, items)
 
     def __getattr__(self, name):
-        if name == "function":  # before __init__, as when unpickled
+        if name in _OWN:
             raise AttributeError(name)
         return getattr(self.function, name)
 
     def __repr__(self):
-        return f"<task {self._name}>"
+        return f"<task {self.__name}>"
 
 
 def task(function=None, /, **settings):

@@ -145,6 +145,70 @@ async def floods(count):
 """
 
 
+DECORATED = """
+import asyncio, functools, inspect
+from capsule import task
+
+def timed(function):
+    if inspect.iscoroutinefunction(function):
+        return NotImplemented
+    @functools.wraps(function)
+    def inner(*args): return function(*args)
+    return inner
+
+class Counted:
+    def __init__(self, function):
+        self._name = "counted"
+        functools.update_wrapper(self, function)
+    def __call__(self, *args): return [self._name, self.__wrapped__(*args)]
+
+ran = []
+
+@task
+def plain(x: int, y: "str" = "b") -> list:
+    "What it does."
+    ran.append(x)
+    return [x, len(ran)]
+
+@timed
+@task
+async def waits(x): return x
+
+@Counted
+@task
+def counted(x): return x
+
+@functools.lru_cache
+@task
+def cached(x): return x
+
+class Holder:
+    bound = functools.partialmethod(plain, 1)
+    plain = plain
+
+@task
+def main():
+    try:
+        bound = Holder().bound()
+    except Exception as error:
+        bound = type(error).__name__
+    return [
+        waits(1), counted(2), cached(3), counted.map([4]), cached.map([5]), bound, len(ran), Holder().plain(6),
+        str(inspect.signature(plain)), inspect.getdoc(plain), plain.__name__, plain.__annotations__["x"].__name__,
+        inspect.iscoroutinefunction(waits), repr(plain), plain.function(7),
+    ]
+"""
+
+
+async def test_a_task_among_decorators(runtime: Runtime, write) -> None:
+    """One that is decorated again is called as before, maps, and is never run here but by its `function`."""
+    value = await runtime.run(f"{write('decorated.py', DECORATED)}:main")
+    counted, cached, bound, ran, held = [["counted", 2], 3, "TypeError", 0, [6, 1]]
+    signature = "(x: int, y: 'str' = 'b') -> list"
+    about = [signature, "What it does.", "plain", "int", False, "<task plain>", [7, 1]]
+    assert value == [1, counted, cached, [4], [5], bound, ran, held, *about]
+
+
 async def call(runtime: Runtime, write, task: str, *args):
     return await runtime.run(f"{write('family.py', FAMILY)}:{task}", *args)
 

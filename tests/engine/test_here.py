@@ -158,6 +158,17 @@ async def test_it_is_cancelled_before(sandbox: WasmSandbox, polled: list[str]) -
     assert (await sandbox.call(request("main"), timeout=30)).error_type == "cancelled"
 
 
+async def test_what_it_printed_comes_first(engine: WasmEngine, sandbox: WasmSandbox) -> None:
+    """Its output is heard before its end, however much other sandboxes have posted before."""
+    for _ in range(3):
+        for _ in range(2000):
+            engine._port.post(lambda: None)
+        assert value_of(await sandbox.call(request("say", "hello"), timeout=30)) == "hello"
+        heard = sandbox._listener
+        assert isinstance(heard, RecordingListener)
+        assert heard.history.pop()[-1] == "hello\n"
+
+
 async def test_others_have_their_turn(sandbox: WasmSandbox) -> None:
     """Whoever asks over and over does not keep the event loop from the others."""
     turns = 0

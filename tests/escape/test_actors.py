@@ -157,6 +157,50 @@ async def test_a_session_is_no_actor_of_a_stranger(
     assert [record.getMessage() for record in caplog.records if record.name == "capsule"] == []
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        lambda ref: ([ref, object()], {}),
+        lambda ref: ([ref, float("nan")], {}),
+        lambda ref: ([{"capsule:actor": 1}, ref], {}),
+        lambda ref: ([ref], {"other": object()}),
+        lambda ref: ([object()], {"ref": ref}),
+        lambda ref: ([ref, "x" * 100_000], {}),
+    ],
+    ids=["no JSON", "no number", "a dict like a ref", "a bad name", "a bad argument", "too large"],
+)
+async def test_a_ref_in_a_message_that_was_never_sent(guest: CompiledGuest, write, sent) -> None:
+    """The guest that it was for cannot name it, whichever number it guesses."""
+    file = write("guesses.py", GUESSES)
+    async with Runtime(policy=Policy(max_message="50KB")) as runtime:
+        secret, honest = await runtime.spawn(f"{file}:Secret"), await runtime.spawn(f"{file}:Secret")
+        guesses = await runtime.spawn(f"{file}:Guesses")
+        args, kwargs = sent(secret)
+        with pytest.raises(InvalidArguments):
+            await guesses.take(*args, **kwargs)
+        assert await guesses.guess() == []
+        await guesses.take(honest)
+        assert await guesses.guess() == ["told"]
+
+
+GUESSES = """
+from capsule import actor
+from capsule_sdk import _wire
+@actor
+class Secret:
+    def secret(self): return "told"
+@actor
+class Guesses:
+    def take(self, *args, **kwargs): return 1
+    def guess(self):
+        found = []
+        for number in range(-1, 12):
+            try: found.append(_wire.Reference.kind(number).secret())
+            except Exception: pass
+        return found
+"""
+
+
 @pytest.mark.parametrize("code", ["'\ud800'", "x = '\udcff'"])
 async def test_code_with_half_a_character(guest: CompiledGuest, code: str) -> None:
     """Text that UTF-8 cannot say is refused as such, or fails inside; it is no error of the host's."""

@@ -48,7 +48,8 @@ class Grants:
         self._world = world
         self._by_number: dict[int, ActorRef] = {}  # held, so that the actors count as reachable
         self._numbers: dict[Actor, int] = {}
-        self._last = 0
+        self.last = 0
+        """The last number that was given out. None is given out twice."""
 
     def write(self, value: Any, name: str) -> str:
         """`value`, called `name` in errors, as JSON text, its refs as numbers of this sandbox's.
@@ -77,10 +78,16 @@ class Grants:
         if number is None:
             if len(self._numbers) >= MOST_REFS:
                 self._forget_stopped()
-            self._last += 1
-            number = self._numbers[actor] = self._last
+            self.last += 1
+            number = self._numbers[actor] = self.last
             self._by_number[number] = actor.ref()
         return number
+
+    def take_back(self, before: int) -> None:
+        """What was written since `last` was `before` was not sent: the sandbox cannot name it."""
+        for actor, number in list(self._numbers.items()) if self.last > before else ():
+            if number > before:
+                del self._by_number[number], self._numbers[actor]
 
     def forget_all(self) -> None:
         """The sandbox is no more: what it held is held by it no longer."""

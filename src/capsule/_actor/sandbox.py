@@ -161,12 +161,18 @@ class OpenSandbox:
             return error_reply("denied", f"there is no host call {operation!r}")
         try:
             value = await capability(caller.context, caller.grants.read(payload))
-            reply = caller.grants.encode({"ok": value})
+            before = caller.grants.last
+            try:
+                reply = caller.grants.encode({"ok": value})
+            except Exception:
+                caller.grants.take_back(before)
+                raise
         except Exception as error:  # noqa: BLE001 - the border: whatever a capability raises becomes a reply
             if isinstance(error, Denied):
                 caller.refuse(str(error))
             return describe(error, operation)
         if len(reply) > self._max_message:
+            caller.grants.take_back(before)
             return error_reply("invalid", f"the answer is larger than max_message allows ({self._max_message} bytes)")
         return reply.decode()
 

@@ -166,9 +166,14 @@ def task_call(
 
 def write_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], policy: Policy, grants: Grants) -> str:
     """`[args, kwargs]` as JSON text. Raises InvalidArguments if it is none, or larger than `max_message`."""
-    named = grants.write(dict(kwargs), "kwargs") if kwargs else "{}"
-    text = f"[{grants.write(list(args), 'args')},{named}]"
-    check_size(text, policy)
+    before = grants.last
+    try:
+        named = grants.write(dict(kwargs), "kwargs") if kwargs else "{}"
+        text = f"[{grants.write(list(args), 'args')},{named}]"
+        check_size(text, policy)
+    except BaseException:
+        grants.take_back(before)
+        raise
     return text
 
 

@@ -132,10 +132,7 @@ class _CallJob(Job):
     def _end(self, ending: Ending) -> None:
         """Tell the loop first: nobody needs to wait until the memory is given back, least of all the loop itself."""
         self._request = ""  # a job and its slices hold each other until the next collection, and this may be large
-        if self.is_here:
-            self.answer(ending)
-        else:
-            self._port.post(self.answer, ending)
+        self._port.post(self.answer, ending)
         if (self._is_last or ending.reply is None) and not self.is_here:
             self._core.close()
 
