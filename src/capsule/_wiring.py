@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any
 
 import anyio
@@ -44,11 +42,6 @@ def make_capabilities(
 
 def write(value: Any, name: str, default: Callable[[Any], Any]) -> str:
     """`value` as JSON text. Raises InvalidArguments, which names the place below `name`."""
-    with contextlib.suppress(TypeError, ValueError, RecursionError):  # said below, and where
-        # What `json.dumps` makes as well, by way of two more objects. The empty dict is where it notes what a value is
-        # in: without, one that is in itself would be written a thousand times before it is found out.
-        encode = c_make_encoder({}, default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
-        return "".join(encode(value, 0))
     try:
         return to_json(value, name, default)
     except (NotJSON, RecursionError) as error:

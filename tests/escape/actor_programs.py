@@ -6,6 +6,7 @@ Inside, a ref is a number, so most of these make one up. The host answers each h
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from escape.programs import RAW, Row, forged
 
@@ -39,6 +40,8 @@ def message(operation: str = "ask", ref: str = '{"capsule:actor":1}', rest: str 
 
 
 GREETING = SAY + CHILD + "@task\ndef main(): return Child().take(1, a=2)"
+greeted = partial(Row, harmless=GREETING, value=[1, 1])
+"""A row whose harmless neighbour starts an actor, asks it, and has its answer."""
 
 REFS = (
     *(
@@ -171,7 +174,7 @@ REFS = (
         harmless="def main(): print('{\"capsule:actor\": 1}')",
         value=None,
     ),
-    Row(
+    greeted(
         name="ref in the text of a child's error",
         hostile=SAY
         + CHILD
@@ -186,8 +189,6 @@ def main():
     except TaskFailed as failed: return type(failed.message).__name__
 """,
         result="str",
-        harmless=GREETING,
-        value=[1, 1],
     ),
     Row(
         name="number that is right in another sandbox",
@@ -224,7 +225,7 @@ def main():
         harmless=ACTOR + CHILD + "@task\ndef main(): return Child().stop()",
         value=None,
     ),
-    Row(
+    greeted(
         name="ref of an actor that has stopped",
         hostile=SAY
         + CHILD
@@ -238,8 +239,6 @@ def main():
     return [say("ask", payload), say("tell", payload)]
 """,
         result=["stopped", "stopped"],
-        harmless=GREETING,
-        value=[1, 1],
     ),
     Row(
         name="ref of an actor that ended with the sub-task that started it",
@@ -252,14 +251,12 @@ def main():
         harmless=ACTOR + CHILD + "@task\ndef main(): return Child(Child('x')).own().own()",
         value="x",
     ),
-    Row(
+    greeted(
         name="an actor that asks itself",
         hostile=ACTOR
         + "@actor\nclass Self:\n    def go(self, me): return me.go(me)\n@task\ndef main():\n    me = Self()\n    me.go(me)",
         error_type="task_error",
         message="asks itself is not allowed",
-        harmless=GREETING,
-        value=[1, 1],
     ),
 )
 
@@ -318,7 +315,7 @@ DEPUTIES = (
 
 ABORTS = "import os\n"
 LIVES = (
-    Row(
+    greeted(
         name="circle of asks",
         hostile=ACTOR
         + """
@@ -332,11 +329,9 @@ def main():
 """,
         error_type="task_error",
         message="timeout",
-        harmless=GREETING,
-        value=[1, 1],
         policy=LITTLE,
     ),
-    Row(
+    greeted(
         name="telling itself without end",
         hostile=ACTOR
         + """
@@ -354,10 +349,8 @@ def main():
     return 1
 """,
         result=1,
-        harmless=GREETING,
-        value=[1, 1],
     ),
-    Row(
+    greeted(
         name="more tells to itself than its mailbox holds",
         hostile=ACTOR
         + """
@@ -373,29 +366,23 @@ def main():
 """,
         error_type="task_error",
         message="MailboxFull",
-        harmless=GREETING,
-        value=[1, 1],
     ),
-    Row(
+    greeted(
         name="spawn without end",
         hostile=ACTOR + CHILD + "@task\ndef main():\n    while True: Child()",
         error_type="denied",
         exception="TaskFailed",
         message="more than 20 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it",
-        harmless=GREETING,
-        value=[1, 1],
         policy={"max_subtasks": 20},
     ),
-    Row(
+    greeted(
         name="spawn without end within a family's memory",
         hostile=ACTOR + CHILD + "@task\ndef main():\n    while True: Child()",
         error_type="denied",
         message="family_ram in the Policy would allow it",
-        harmless=GREETING,
-        value=[1, 1],
         policy={"family_ram": "1GB"},
     ),
-    Row(
+    greeted(
         name="actors that start themselves",
         hostile=ACTOR
         + """
@@ -412,29 +399,23 @@ def main():
     return 1
 """,
         result=1,
-        harmless=GREETING,
-        value=[1, 1],
         policy={"max_subtasks": 30, "timeout": "5s"},
     ),
-    Row(
+    greeted(
         name="actors deeper than they may be",
         hostile=ACTOR
         + "@actor\nclass Deep:\n    def go(self): return Deep().go()\n@task\ndef main(): return Deep().go()",
         error_type="task_error",
         message="an actor 4 levels deep is not allowed; Policy(max_depth=4) would allow it",
-        harmless=GREETING,
-        value=[1, 1],
         policy={"max_depth": 3, "timeout": "5s"},
     ),
-    Row(
+    greeted(
         name="an actor for each message",
         hostile=ACTOR + CHILD + "@task\ndef main():\n    for _ in range(100): Child().stop()\n    return 1",
         result=1,
-        harmless=GREETING,
-        value=[1, 1],
         policy={"max_subtasks": 2, "timeout": "15s", "compute": "HIGH"},
     ),
-    Row(
+    greeted(
         name="a constructor that aborts",
         hostile=ACTOR
         + ABORTS
@@ -442,10 +423,8 @@ def main():
         error_type="task_error",
         exception="ActorStopped",
         message="its constructor failed: trap",
-        harmless=GREETING,
-        value=[1, 1],
     ),
-    Row(
+    greeted(
         name="a constructor that never ends",
         hostile=ACTOR
         + "@actor(timeout='300ms')\nclass Bomb:\n    def __init__(self):\n        while True: pass\n    def go(self): pass\n"
@@ -453,11 +432,9 @@ def main():
         error_type="task_error",
         exception="ActorStopped",
         message="its constructor failed: timeout",
-        harmless=GREETING,
-        value=[1, 1],
         policy={"compute": "HIGH", "timeout": "5s"},
     ),
-    Row(
+    greeted(
         name="an actor that aborts at every message",
         hostile=ACTOR
         + ABORTS
@@ -474,11 +451,9 @@ def main():
 """,
         error_type="stopped",
         message="Bomb, which it had started, failed",
-        harmless=GREETING,
-        value=[1, 1],
         policy=LITTLE,
     ),
-    Row(
+    greeted(
         name="a task that swallows whatever it hears of an actor that failed for good",
         hostile=ACTOR
         + ABORTS
@@ -499,11 +474,9 @@ def main():
 """,
         error_type="stopped",
         message="Bomb, which it had started, failed",
-        harmless=GREETING,
-        value=[1, 1],
         policy=LITTLE,
     ),
-    Row(
+    greeted(
         name="a failure that escalates ends its owner, and no more",
         hostile=ACTOR
         + ABORTS
@@ -524,8 +497,6 @@ def main():
     return beside.own()
 """,
         result="alive",
-        harmless=GREETING,
-        value=[1, 1],
         policy=LITTLE,
     ),
     *(

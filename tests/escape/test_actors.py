@@ -132,6 +132,24 @@ def test_refs_are_bounded() -> None:
     assert grants.read('[{"capsule:actor": 2}]')
 
 
+def test_an_answer_that_fails_in_the_middle_gives_nothing() -> None:
+    """What was written of it until then cannot be named; what was given before still can, and no number is used twice."""
+
+    class Someone(SimpleNamespace):
+        __hash__ = object.__hash__
+
+    world = SimpleNamespace(to_json=None)
+    first, second = (Someone(world=world, state="idle", label="a", ref=object) for _ in range(2))
+    grants = Grants(world)
+    grants.give(first)
+    with pytest.raises(ZeroDivisionError):
+        grants.sent(lambda: [grants.give(first), grants.give(second), 1 / 0])
+    assert grants.read('{"capsule:actor": 1}')
+    with pytest.raises(Denied, match="not given"):
+        grants.read('{"capsule:actor": 2}')
+    assert grants.sent(lambda: grants.give(second)) == 3
+
+
 # Sessions.
 
 ODD_CALLS = (

@@ -77,6 +77,65 @@ async def test_a_run_that_poisons(poison: str, guest: CompiledGuest, write) -> N
         assert (await outcome_of(runtime, neighbour)).result == "a neighbour"
 
 
+SHIFTING = {
+    "what quoted-printable would eat": "TEXT = '=3D =\\\\n=\\\\r\\\\n == =C3=A9 =zz \\\\0 \\\\t \\x0c= '",
+    "characters of two, three and four bytes": "TEXT = '\u00e9\u20ac\U0001f40d' * 50  # \u00e9\u20ac\U0001f40d",
+    "the end of a request": """TEXT = '"}},"function":"stolen","call":[[],{}]}' + '{"capsule:actor":1}'""",
+    "a request of its own": """# {"program":{"path":"b.py","texts":[1,2]},"function":"main","call":[[],{}]}\nTEXT = 'a'""",
+}
+
+
+@pytest.mark.parametrize("text", SHIFTING.values(), ids=SHIFTING)
+async def test_a_text_that_would_shift_those_behind_it(text: str, guest: CompiledGuest, write) -> None:
+    """Whatever a program and its modules say, each is cut off where it ends, from source and from byte code."""
+    write("beside.py", text + LONG)
+    write("behind.py", "WORD = 'honest'")
+    program = (
+        f"{text}\nimport beside, behind\ndef main(): return [TEXT, beside.TEXT, behind.WORD, __loader__.source]{LONG}"
+    )
+    name = write("shifting.py", program)
+    async with Runtime() as runtime:
+        found = [await outcome_of(runtime, name) for _ in range(2)]
+        await made(runtime)
+        found.append(await outcome_of(runtime, name))
+        assert codes_of(runtime)._size > 0
+        assert found[2].execution.fuel_consumed < found[0].execution.fuel_consumed
+        said_there: dict[str, str] = {}
+        exec(text, said_there)  # what Python itself makes of it
+        for outcome in found:
+            assert outcome.result == [said_there["TEXT"]] * 2 + ["honest", program]
+
+
+AGAIN = """
+import capsule_sdk._program as program
+from capsule import actor
+@actor
+class Again:
+    def __init__(self): self.seen = []
+    def turn(self):
+        def handle(request, honest=program.handle):
+            self.seen.append("texts" in request)
+            return honest(request).replace('"pages"', '"loaded":false,"pages"')
+        program.handle = handle
+    def say(self): return self.seen
+"""
+
+
+async def test_a_guest_that_wants_its_program_again(guest: CompiledGuest, write) -> None:
+    """It is sent what is its own, with each message, and nothing is answered twice or not at all."""
+    file = write("again.py", AGAIN + LONG)
+    async with Runtime() as runtime:
+        again = await runtime.spawn(f"{file}:Again")
+        await again.turn()
+        assert [await again.say() for _ in range(4)] == [
+            [False],
+            [False, True],
+            [False] + [True] * 2,
+            [False] + [True] * 3,
+        ]
+        assert await (await runtime.spawn(f"{file}:Again")).say() == []
+
+
 ONLY_COMPILED = {
     "an endless loop": ("while True: pass", "fuel_exhausted"),
     "an exit": ("import os\nos._exit(3)", "trap"),

@@ -7,7 +7,8 @@ never given out is refused, so two sandboxes can talk through refs that they wer
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .actor import Actor
     from .ref import ActorRef
     from .world import World
+
+T = TypeVar("T")
 
 MARK = "capsule:actor"
 """The key of a ref on the wire. A dict of the user's with this key is refused."""
@@ -48,8 +51,7 @@ class Grants:
         self._world = world
         self._by_number: dict[int, ActorRef] = {}  # held, so that the actors count as reachable
         self._numbers: dict[Actor, int] = {}
-        self.last = 0
-        """The last number that was given out. None is given out twice."""
+        self._last = 0  # no number is given out twice
 
     def write(self, value: Any, name: str) -> str:
         """`value`, called `name` in errors, as JSON text, its refs as numbers of this sandbox's.
@@ -78,16 +80,21 @@ class Grants:
         if number is None:
             if len(self._numbers) >= MOST_REFS:
                 self._forget_stopped()
-            self.last += 1
-            number = self._numbers[actor] = self.last
+            self._last += 1
+            number = self._numbers[actor] = self._last
             self._by_number[number] = actor.ref()
         return number
 
-    def take_back(self, before: int) -> None:
-        """What was written since `last` was `before` was not sent: the sandbox cannot name it."""
-        for actor, number in list(self._numbers.items()) if self.last > before else ():
-            if number > before:
-                del self._by_number[number], self._numbers[actor]
+    def sent(self, write: Callable[[], T]) -> T:
+        """What `write` answers. If it raises, nothing is sent: the sandbox cannot name what was written until then."""
+        before = self._last
+        try:
+            return write()
+        except BaseException:
+            for actor, number in list(self._numbers.items()):
+                if number > before:
+                    del self._by_number[number], self._numbers[actor]
+            raise
 
     def forget_all(self) -> None:
         """The sandbox is no more: what it held is held by it no longer."""

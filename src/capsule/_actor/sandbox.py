@@ -13,7 +13,7 @@ import anyio
 from .._backend import Flag
 from .._units import MAX_FUEL
 from ..abc import CallContext, Ending, Limits
-from ..errors import Denied
+from ..errors import Denied, InvalidArguments
 from ..policy import Policy
 from .admission import Place
 from .family import Family
@@ -161,20 +161,18 @@ class OpenSandbox:
             return error_reply("denied", f"there is no host call {operation!r}")
         try:
             value = await capability(caller.context, caller.grants.read(payload))
-            before = caller.grants.last
-            try:
-                reply = caller.grants.encode({"ok": value})
-            except Exception:
-                caller.grants.take_back(before)
-                raise
+            reply = caller.grants.sent(lambda: self._written(value, caller.grants))
         except Exception as error:  # noqa: BLE001 - the border: whatever a capability raises becomes a reply
             if isinstance(error, Denied):
                 caller.refuse(str(error))
             return describe(error, operation)
-        if len(reply) > self._max_message:
-            caller.grants.take_back(before)
-            return error_reply("invalid", f"the answer is larger than max_message allows ({self._max_message} bytes)")
         return reply.decode()
+
+    def _written(self, value: object, grants: Grants) -> bytes:
+        reply = grants.encode({"ok": value})
+        if len(reply) > self._max_message:
+            raise InvalidArguments(f"the answer is larger than max_message allows ({self._max_message} bytes)")
+        return reply
 
 
 def _limits(policy: Policy, family: Family) -> Limits:

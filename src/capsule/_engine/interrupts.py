@@ -29,11 +29,11 @@ _NUMBERS: tuple[int, ...] = tuple(getattr(_signal, name) for name in _NAMES if h
 
 def without_handlers(work: Callable[..., _T], *args: Any) -> _T:
     """Run `work(*args)`, which must be brief; handlers of signals that arrive meanwhile run after it, and may raise."""
-    if threading.get_ident() != threading.main_thread().ident:
+    if threading.current_thread() is not threading.main_thread():
         return work(*args)
-    before = tuple(map(_signal.getsignal, _NUMBERS))
-    handlers = [pair for pair in zip(_NUMBERS, before, strict=True) if callable(pair[1])]
-    arrived: set[int] = set()
+    get = _signal.getsignal
+    handlers = [(number, handler) for number in _NUMBERS if callable(handler := get(number))]
+    before, arrived = dict(handlers), set[int]()
     try:
         for number, _ in handlers:
             _signal.signal(number, lambda number, _: arrived.add(number))
@@ -43,7 +43,7 @@ def without_handlers(work: Callable[..., _T], *args: Any) -> _T:
             _put_back(handlers)
         finally:
             if arrived:
-                _run([before[_NUMBERS.index(number)] for number in arrived], list(arrived))
+                _run([before[number] for number in arrived], list(arrived))
 
 
 def _put_back(handlers: list[tuple[int, _Handler]]) -> None:

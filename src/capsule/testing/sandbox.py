@@ -299,16 +299,11 @@ class FakeSandbox(Sandbox):
 
 
 def _read(request: str) -> Any:
-    """A request with its sources where a JSON object would have them."""
+    """A request with the program's source where a short one may stand."""
     asked, end = json.JSONDecoder().raw_decode(request)
     program = asked.get("program") if isinstance(asked, dict) else None
     if program is not None and "texts" in program:
-        first, *others = program.pop("texts")
-        program["source"] = request[end : end + first]
-        behind = end + first
-        for module, length in zip(program.get("modules", ()), others, strict=False):
-            module.append(request[behind : behind + length])
-            behind += length
+        program["source"] = request[end : end + program.pop("texts")[0]]
     return asked
 
 
