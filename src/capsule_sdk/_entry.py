@@ -34,6 +34,7 @@ from . import (
     _missing,
     _packages,
     _program,
+    _ready,
     _reserve,
     _session,
     _settle,
@@ -86,6 +87,7 @@ def _prepare():
     _urllib3.install()
     import urllib.request  # noqa: F401 - it looks for HTTPS when it is imported, and stands ready in the snapshot
 
+    _ready.prepare()
     sys.setrecursionlimit(1000)
     _streams.install()
 

@@ -1,7 +1,7 @@
 """The application's modules that came along with the program, importable by their names.
 
 They are asked for before the library, as a file of the application may hide a module of the library; what the
-sandbox has loaded already, `capsule` and `main` among it, cannot be hidden.
+sandbox itself uses, `capsule` and `main` among it, cannot be hidden.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import importlib.machinery
 import sys
 import types
 
-from . import _byte_code, _urllib3
+from . import _byte_code, _ready, _urllib3
 
 
 class _Module:
@@ -50,7 +50,7 @@ class Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         name = module.name
         if name == "main":
             return  # the program is called so already
-        if name in sys.modules:
+        if not _ready.makes_way(name):
             raise ImportError(f"the application's module {name!r} would hide one that the sandbox has; rename it")
         self.modules[name] = module
         if (module.path, module.source) == (main.__file__, main.__loader__.source):

@@ -96,6 +96,80 @@ async def test_what_the_sandbox_has_is_not_hidden(engine, name):
     assert f"{name!r} would hide one that the sandbox has" in answer["error"]["message"]
 
 
+READY = """
+import sys
+from capsule_sdk import _ready
+def f(): return [name for name in _ready.NAMES if name not in sys.modules]
+"""
+
+NINE_DRAWS = """
+import email.utils, random, secrets, statistics, tempfile, uuid
+def f():
+    return [
+        str(uuid.uuid1().clock_seq), str(uuid.getnode()), str(uuid.uuid4()), secrets.token_hex(8),
+        str(statistics.NormalDist().samples(2)), next(tempfile._get_candidate_names()), email.utils.make_msgid(),
+        str(random.random()), str(random.Random().random()),
+    ]
+"""
+
+
+async def test_what_programs_often_import_is_there(engine):
+    """Each of these modules is imported before the snapshot."""
+    (answer,) = await answers(engine, request_of(Program(path="a.py", source=READY), "f"))
+    assert answer["ok"] == []
+
+
+async def test_an_id_needs_no_sockets(engine):
+    """What looks for the name or the address of this machine finds none, and goes on; sockets would end the sandbox."""
+    source = """
+import email.utils, platform, socket, uuid
+def f():
+    names = [socket.getfqdn(), socket.getfqdn(" a.example "), platform.node()]
+    return [*names, uuid.uuid1().version, uuid.uuid6().version, email.utils.make_msgid(domain=None)[-8:]]
+"""
+    (answer,) = await answers(engine, request_of(Program(path="a.py", source=source), "f"))
+    assert answer["ok"] == ["(none)", "a.example", "(none)", 1, 6, "@(none)>"]
+
+
+async def test_modules_that_stand_ready_draw_anew(engine):
+    """None of them keeps a state of `random` from the snapshot, which all sandboxes would share."""
+    drawn = [(await answers(engine, request_of(Program(path="a.py", source=NINE_DRAWS), "f")))[0] for _ in range(2)]
+    one, other = (answer["ok"] for answer in drawn)
+    assert [number for number, (mine, others) in enumerate(zip(one, other, strict=True)) if mine == others] == []
+
+
+HIDING = {
+    "a module": ("import queue\nfrom numbers import Number\ndef f(): return queue.X", [("queue", "X = 1", False)], 1),
+    "a package": (
+        "import html.parser\ndef f(): return html.parser.X",
+        [("html", "", True), ("html.parser", "X = 2", False)],
+        2,
+    ),
+    "one that others of the library have": (
+        "import fractions, statistics\ndef f(): return [fractions.X, float(statistics.mean([1, 2]))]",
+        [("fractions", "X = 3", False)],
+        [3, 1.5],
+    ),
+    "one that the library imports late": (
+        "import shelve\ndef f(): return shelve.Pickler",
+        [("pickle", "Pickler, Unpickler, DEFAULT_PROTOCOL = 4, 5, 6", False)],
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "others", "value"), HIDING.values(), ids=HIDING)
+async def test_what_stands_ready_can_be_hidden(engine, source, others, value):
+    """A file of the application comes before the library, also where the library is loaded already."""
+    modules = tuple(
+        Module(name=name, path=f"{name}.py", source=text, is_package=is_package) for name, text, is_package in others
+    )
+    hiding = request_of(Program(path="a.py", source=source, modules=modules), "f")
+    plain = request_of(Program(path="b.py", source="import queue\ndef f(): return hasattr(queue, 'Queue')"), "f")
+    first, second = await answers(engine, hiding, plain)
+    assert (first.get("ok"), second.get("ok")) == (value, True), (first, second)
+
+
 async def test_a_task_of_a_module_is_found(engine, applications: Applications):
     """The host calls it by its module and name."""
     files = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from .._values import Module, Program
 from ..errors import InvalidProgram
 from .parsing import parse, too_deep
-from .program import read_source, shown_path, with_module
+from .program import read_source, remembered, shown_path, with_module
 
 __all__ = ["with_neighbours"]
 
@@ -44,12 +44,16 @@ def with_neighbours(program: Program, path: str | os.PathLike[str]) -> Program:
         if size > MAX_MODULES or len(program.modules) >= MOST_MODULES:
             reason = f"it imports more of its folder than {MOST_MODULES} modules or {MAX_MODULES:,} bytes"
             raise InvalidProgram(reason, path=program.path)
-        program = with_module(program, found, lambda _class, _chain: None)
+        program = with_module(program, found, remembered(found.source, found.path, _no_base))
         package = found.name if found.is_package else found.name.rpartition(".")[0]
         new = _imported(found.source, found.path, package) - seen
         seen |= new
         todo.extend(sorted(new, reverse=True))
     return program
+
+
+def _no_base(_class: object, _chain: object) -> None:
+    """Bases of actors in other modules are not looked for: nothing here is loaded."""
 
 
 @functools.lru_cache(maxsize=256)

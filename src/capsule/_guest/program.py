@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import os
 import stat
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ __all__ = [
     "program_from_source",
     "read_program",
     "read_source",
+    "remembered",
     "shown_path",
     "with_module",
 ]
@@ -60,12 +62,20 @@ def program_from_source(source: str, path: str, find_base: FindBase | None = Non
         return Program(path=path, source=source, tasks=tasks, actors=actors)
 
 
-def with_module(program: Program, module: Module, find_base: FindBase) -> Program:
+@functools.lru_cache(maxsize=64)
+def remembered(source: str, path: str, find_base: FindBase | None = None) -> Program:
+    """The same as `program_from_source`, for a file that is read again at every call.
+
+    With a `find_base` that looks at nothing else; not many, as each may be of 256 KB.
+    """
+    return program_from_source(source, path, find_base)
+
+
+def with_module(program: Program, module: Module, declared: Program) -> Program:
     """`program` with `module` and what that declares, whose definitions are then named "module:name".
 
     Raises InvalidProgram if two tasks or actors are called the same, as a guest calls them by their names alone.
     """
-    declared = program_from_source(module.source, module.path, find_base)
     known: Sequence[TaskSpec | ActorSpec] = (*program.tasks, *program.actors)
     new: Sequence[TaskSpec | ActorSpec] = (*declared.tasks, *declared.actors)
     by_name = {spec.name: spec for spec in known}
@@ -93,7 +103,7 @@ def read_program(path: str | os.PathLike[str]) -> Program:
     """
     file = Path(path)
     shown = shown_path(file)
-    program = program_from_source(read_source(file, shown), shown)
+    program = remembered(read_source(file, shown), shown)
     return msgspec.structs.replace(program, is_file=True)
 
 
@@ -143,7 +153,7 @@ def _find(program: Program, name: str) -> TaskSpec | ActorSpec | None:
         **{actor.name: actor for actor in program.actors},
         **{task.name: task for task in program.tasks},
     }
-    return declared.get(name) or _undeclared(program).get(name)
+    return declared.get(name) or _undeclared(program.source, program.path).get(name)
 
 
 def _only(program: Program) -> TaskSpec | ActorSpec | None:
@@ -151,9 +161,10 @@ def _only(program: Program) -> TaskSpec | ActorSpec | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _undeclared(program: Program) -> dict[str, TaskSpec]:
-    tree = parse(program.source, program.path)
-    with too_deep(program.path):
+@functools.lru_cache(maxsize=64)
+def _undeclared(source: str, path: str) -> Mapping[str, TaskSpec]:
+    tree = parse(source, path)
+    with too_deep(path):
         return {function.name: spec_of(function) for function in functions_of(tree)}
 
 
@@ -165,7 +176,7 @@ def _nothing_found(program: Program, name: str | None) -> str:
         return f"say which {what} to run: {every}" if every else f"no task is declared here; declare one:\n{_EXAMPLE}"
     there = [f"the {kind} are {', '.join(names)}" for kind, names in (("tasks", tasks), ("actors", actors)) if names]
     if not there:
-        functions = ", ".join(_undeclared(program))
+        functions = ", ".join(_undeclared(program.source, program.path))
         there = [f"the functions are {functions}" if functions else "it has no functions"]
     return f"there is no {what} {name!r}; {' and '.join(there)}"
 

@@ -97,7 +97,8 @@ def _program_of(search: Search) -> Program:
         if each is home:  # what it declares is there already
             program = msgspec.structs.replace(program, modules=(*program.modules, module))
         else:
-            program = with_module(program, module, _Bases(search.application, each).find)
+            declared = program_from_source(module.source, module.path, _Bases(search.application, each).find)
+            program = with_module(program, module, declared)
     return msgspec.structs.replace(program, package=home.imports.package)
 
 
