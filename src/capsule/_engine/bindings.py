@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from .._versions import version_of
 from ..errors import SetupError
-from .library import brief, function
+from .library import brief, c_library, function
 
 CHECKED_VERSION = "50.0"
 WASI_VERSION = "0.2.12"
@@ -107,6 +107,10 @@ ErrorPointer = POINTER(_Error)
 Finalizer = CFUNCTYPE(None, address)
 NO_FINALIZER = ctypes.cast(0, Finalizer)
 ContinuationCallback = CFUNCTYPE(c_bool, address)
+IS_TEXT = ContinuationCallback(("strlen", c_library))
+"""True where a byte of one stands before a zero, false where a zero does. C alone asks this, at every poll of a guest
+that waits: a function of ours would have to get in line for the interpreter lock each time.
+"""
 
 
 class _Continuation(ctypes.Structure):

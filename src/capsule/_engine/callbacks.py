@@ -72,27 +72,8 @@ def _at_once(env: int) -> bool:
     return True
 
 
-def _is_answered(env: int) -> bool:
-    """Asked at every poll of a guest that waits in `next`. True also when something broke: the guest is then ended
-    by its carrier, which looks at the slot.
-    """
-    state = LIVE.get(env)
-    if state is None or state.waiting_place is None:
-        return True
-    try:
-        answer = state.calls.take()
-        if answer is None:
-            return False
-        place, state.waiting_place = state.waiting_place, None
-        values.lower_completion(place, *answer)
-    except BaseException as error:
-        state.host_error = state.host_error or error
-    return True
-
-
 # Held here: ctypes frees a callback that nobody holds.
 _AT_ONCE = c.ContinuationCallback(_at_once)
-_IS_ANSWERED = c.ContinuationCallback(_is_answered)
 
 
 def _next(
@@ -106,20 +87,19 @@ def _next(
     error: Any,
     continuation: Any,
 ) -> None:
-    """`next`: parks the guest until there is a completion. Its results are written by `_is_answered`."""
+    """`next`: parks the guest until there is a completion, which its state hands over."""
     try:
         # First of all: wasmtime aborts the process if the continuation is left unset.
         continuation.contents.callback = _AT_ONCE
         state = _state_of(context)
 
         def begin() -> None:
-            state.calls.begin_wait(values.lift_f64(args[0]))
-            state.waiting_place = results[0]
+            state.begin_wait(values.lift_f64(args[0]), results[0])
 
         failed = _guarded(state, begin)
         if failed is None:
-            continuation.contents.env = c.context_get_data(context)
-            continuation.contents.callback = _IS_ANSWERED
+            continuation.contents.env = state.is_answered
+            continuation.contents.callback = c.IS_TEXT
             return
     except BaseException:
         failed = "host error"

@@ -31,7 +31,7 @@ class SandboxCore:
     def begin_message(self, *, is_here: bool) -> None:
         """Each message has its own fuel and output, and hears nothing of host calls that are not its own."""
         assert self.store is not None
-        self.state.host_error = None
+        self.state.host_error = self.state.waiting_place = None
         self.state.calls.begin_message()
         self.state.output.renew(self.limits.max_output)
         self.store.renew(self.limits.fuel, is_here=is_here)
@@ -40,7 +40,9 @@ class SandboxCore:
         self._charged = 0
 
     def poll(self, fiber: Fiber) -> bool:
-        """Run one slice; whether the call is over."""
+        """Run one slice, if the guest need not wait; whether the call is over."""
+        if self.state.waiting_place is not None and not self.state.answer_wait():
+            return False
         folders = self.store.folders if self.has_folders and self.store is not None else None
         if folders is None:
             return fiber.poll()

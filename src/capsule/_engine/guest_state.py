@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from typing import Any
 
 from ..abc import Limits
+from . import values
 from .callbacks import LIVE
 from .calls import CallQueue
 from .output import Output
@@ -16,7 +18,7 @@ _numbers = itertools.count(1)  # never 0: a null pointer comes back as None
 class GuestState:
     """Host-side state of one sandbox. Registered under its number from `__init__` to `forget`."""
 
-    __slots__ = ("calls", "host_error", "limits", "number", "output", "waiting_place")
+    __slots__ = ("_answered", "calls", "host_error", "limits", "number", "output", "waiting_place")
 
     def __init__(self, limits: Limits, calls: CallQueue, output: Output) -> None:
         self.limits, self.calls, self.output = limits, calls, output
@@ -27,7 +29,39 @@ class GuestState:
         self.waiting_place: Any = None
         """Where `next` wants its answer, while the guest waits."""
 
+        self._answered: ctypes.Array[ctypes.c_char] | None = None
         LIVE[self.number] = self
+
+    @property
+    def is_answered(self) -> int:
+        """The address of what says whether the guest's wait is over (`bindings.IS_TEXT`), once it has waited."""
+        return ctypes.addressof(self._answered)  # type: ignore[arg-type]
+
+    def begin_wait(self, seconds: float, place: Any) -> None:
+        """The guest waits in `next`, and wants its answer in `place`. It may be there already."""
+        if self._answered is None:
+            self._answered = ctypes.create_string_buffer(2)
+        self._answered[0] = b"\0"
+        self.calls.begin_wait(seconds)
+        self.waiting_place = place
+        self.answer_wait()
+
+    def answer_wait(self) -> bool:
+        """Hand a guest that waits what is there for it, or the end of its time. False if there is nothing yet.
+
+        True also when something broke: the guest goes on with no answer, which ends it, and its carrier says why.
+        """
+        try:
+            answer = self.calls.take()
+            if answer is None:
+                return False
+            place, self.waiting_place = self.waiting_place, None
+            values.lower_completion(place, *answer)
+        except BaseException as error:  # noqa: BLE001 - as in a callback: the sandbox ends, and nothing else
+            self.host_error = self.host_error or error
+        assert self._answered is not None
+        self._answered[0] = b"\1"
+        return True
 
     def forget(self) -> None:
         """The store is gone: nothing can call back any more."""

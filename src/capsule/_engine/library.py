@@ -33,6 +33,9 @@ def _load() -> ctypes.CDLL:
 
 _library = _load()
 
+c_library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
+"""Where `strlen` and its kin are."""
+
 
 def function(name: str, result: Any, *arguments: Any) -> Any:
     """A function of the library. It gives the interpreter lock away while it runs."""
