@@ -155,8 +155,10 @@ class Launcher:
         """A guest starts an actor of its program."""
         return self.actor(self.subject(context.program, spec), args, kwargs, caller=delivery_of(context)).ref()
 
-    async def compiled(self, files: list[tuple[str, str]]) -> list[str | None] | None:
-        """Byte code of packages' files (path, base64 of the source), made by a sandbox; None if it did not answer."""
+    async def compiled(self, files: list[tuple[str, str]]) -> list[Any] | None:
+        """Byte code of packages' files (path, base64 of the source) and what they import, made by a sandbox; None if it
+        did not answer.
+        """
         world = self.opened()
         found = await self._compiled(world, world.admission, COMPILER.tasks[0], _COMPILING, files)
         return found if isinstance(found, list) else None

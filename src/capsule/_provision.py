@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 from msgspec.structs import replace
 
 from ._values import Packages, Parameter, Program, TaskSpec
@@ -24,7 +25,7 @@ from .errors import InvalidProgram, SetupError
 
 if TYPE_CHECKING:  # what reads packages is large, and most runtimes have none
     from ._installing import Progress
-    from ._packages.shelf import PackageSet
+    from ._packages.shelf import Code, PackageSet
 
 __all__ = ["COMPILER", "Provision"]
 
@@ -54,7 +55,7 @@ COMPILER = Program(
 )
 """What the sandbox does. A file that does not compile goes along as its source, and fails where it is imported."""
 
-Compile = Callable[[list[tuple[str, str]]], Awaitable[list[str | None] | None]]
+Compile = Callable[[list[tuple[str, str]]], Awaitable[list[Any] | None]]
 """Runs COMPILER on files (path, base64 of the source); None if its sandbox did not answer."""
 
 
@@ -146,7 +147,7 @@ class Provision:
         from ._packages.shelf import write_code
 
         self._progress("compiling packages")
-        code: dict[str, str] = {}
+        code: dict[str, Code] = {}
         batch: list[tuple[str, str]] = []
         size = 0
         for path in found.sources():
@@ -159,13 +160,16 @@ class Provision:
         code |= await self._compiled(batch)
         await anyio.to_thread.run_sync(write_code, target, code)
 
-    async def _compiled(self, batch: list[tuple[str, str]]) -> dict[str, str]:
+    async def _compiled(self, batch: list[tuple[str, str]]) -> dict[str, Code]:
+        from ._packages.shelf import Code
+
         assert self._compile is not None
         made = await self._compile([(f"/packages/{path}", source) for path, source in batch]) if batch else []
         if made is None and len(batch) > 1:  # one of them was too much for a sandbox: it alone stays a source
             middle = len(batch) // 2
             return {**await self._compiled(batch[:middle]), **await self._compiled(batch[middle:])}
-        return {path: text for (path, _), text in zip(batch, made or [], strict=False) if isinstance(text, str)}
+        found = zip(batch, msgspec.convert(made or [], list[Code | None]), strict=False)
+        return {path: code for (path, _), code in found if code is not None}
 
     def set_of(self, context: CallContext) -> PackageSet | None:
         """The packages of the program that a guest runs. Called in threads."""

@@ -33,7 +33,7 @@ def make_capabilities(
     """All that the host does for guests, by name. `start_soon` is of a task group that outlives every caller."""
     return {
         "http": make_http_capability(http, _requests_of),
-        "package": make_package_capability(packages_of),
+        "package": make_package_capability(packages_of, _room_for_modules),
         "task": make_task_capability(call_task, _max_depth),
         "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon),
         **make_actor_capabilities(InsideActors(spawn)),
@@ -62,6 +62,12 @@ def _name_of(thing: Any) -> str:
 
 def _requests_of(context: CallContext) -> Requests:
     return delivery_of(context).requests
+
+
+def _room_for_modules(context: CallContext) -> int:
+    """Bytes that a guest can take at once: a part of its memory, of which code needs several times as much as text."""
+    policy = delivery_of(context).call.policy
+    return min(policy.ram_bytes // 64, policy.max_message_bytes // 4)
 
 
 def _max_depth(context: CallContext) -> int:

@@ -1,10 +1,13 @@
 """Byte code as text: made in a sandbox that does nothing else, kept by the host, used by others instead of source."""
 
+import ast
 import base64
 import binascii
 import marshal
 import warnings
 import zlib
+
+from . import _imported
 
 
 def code_of(text, source, path):
@@ -22,9 +25,21 @@ def of_program(files):
 
 
 def of_packages(files):
-    """The same of (path, base64 of the source), compressed, as it is kept for long. Warnings are nobody's business."""
+    """The same of (path, base64 of the source), compressed, as it is kept for long, each with the names of the modules
+    that it loads first. Warnings are nobody's business.
+    """
     warnings.simplefilter("ignore")
-    return [text_of(compiled(base64.b64decode(source), path), zlib.compress) for path, source in files]
+    return [_of_package(path, base64.b64decode(source)) for path, source in files]
+
+
+def _of_package(path, source):
+    code = compiled(source, path)
+    if code is None:
+        return None
+    parts = path.removeprefix("/packages/").removesuffix(".py").split("/")
+    tree = ast.parse(source)
+    names = (name for node in _imported.run_first(tree) for name in _imported.names_of(node, ".".join(parts[:-1])))
+    return text_of(code, zlib.compress), list(dict.fromkeys(_imported.with_packages(names)))
 
 
 def compiled(source, path):

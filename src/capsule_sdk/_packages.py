@@ -16,8 +16,8 @@ from . import _package_files, _wire
 ROOT = "/packages/"
 
 
-def _ask(what, name):
-    return _wire.call("package", {what: name}, lambda answer: ImportError(answer["message"]))
+def _ask(what, name, **more):
+    return _wire.call("package", {what: name, **more}, lambda answer: ImportError(answer["message"]))
 
 
 class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -25,6 +25,7 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def __init__(self):
         self.names = frozenset()
+        self._ahead = {}  # what the host sent before it was asked for
 
     def offer(self, names):
         """Make the modules below `names` importable, instead of those before."""
@@ -32,13 +33,14 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             if isinstance(getattr(sys.modules[name], "__loader__", None), Packages):
                 del sys.modules[name]
         self.names = frozenset(names)
+        self._ahead.clear()
         if self.names:
             _package_files.be_found(self)
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in self.names:
             return None
-        found = _ask("module", name)
+        found = self._ahead.pop(name, None) or self._fetch(name)
         if found is None:
             return None
         file = ROOT + found["path"]
@@ -51,6 +53,13 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         else:
             spec.loader_state = {"code": None}  # a folder without __init__.py
         return spec
+
+    def _fetch(self, name):
+        known = [each for each in sys.modules if each.partition(".")[0] in self.names]
+        found = _ask("module", name, known=[*known, *self._ahead])
+        if found is not None:
+            self._ahead.update(found.pop("ahead"))
+        return found
 
     def exec_module(self, module):
         spec = module.__spec__

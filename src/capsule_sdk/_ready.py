@@ -11,8 +11,8 @@ import sys
 
 NAMES = """
 argparse array calendar cmath configparser csv decimal difflib fractions glob graphlib gzip hmac html.parser
-http.cookies importlib.metadata importlib.resources mimetypes numbers pathlib pickle pkgutil platform pprint queue
-sched secrets shlex sqlite3 statistics string.templatelib timeit tomllib unicodedata unittest uuid
+http.cookiejar http.cookies importlib.metadata importlib.resources mimetypes numbers pathlib pickle pkgutil platform
+pprint queue sched secrets shlex sqlite3 statistics string.templatelib timeit tomllib unicodedata unittest uuid
 xml.etree.ElementTree zipfile encodings.ascii encodings.cp1252 encodings.latin_1 encodings.utf_8_sig encodings.utf_16
 """.split()
 """Not among them: what keeps something of its environment when it is imported (`zoneinfo`), and what few import."""

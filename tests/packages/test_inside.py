@@ -255,6 +255,54 @@ def main(base):
 """
 
 
+CHAIN = {
+    "chain/__init__.py": "import typing\nfrom . import a\nif typing.TYPE_CHECKING:\n    from . import never\n",
+    "chain/a.py": "try:\n    from .deep.b import B\nexcept ImportError:\n    from .other import B\n",
+    "chain/deep/__init__.py": "",
+    "chain/deep/b.py": "class B:\n    from link import X\ndef late():\n    from ..late import Y\n    return Y\n",
+    "chain/late.py": "from .last import Y\n",
+    "chain/last.py": "Y = 2\n",
+    "chain/other.py": "",
+    "chain/never.py": "",
+    "link.py": "import chain\nX = 1\n",
+}
+ASKED = """\
+    from capsule_sdk import _packages
+    asked, ask = [], _packages._ask
+    def counting(what, name, **more):
+        asked.append(name)
+        found = ask(what, name, **more)
+        asked[-1] += ":" + ",".join(sorted(found["ahead"]))
+        return found
+    _packages._ask = counting
+    import chain
+    first = list(asked)
+    return [chain.a.B.X, first, chain.deep.b.late(), asked[len(first):]]
+"""
+
+
+async def test_what_a_module_imports_comes_with_it(filled: Index, guest: CompiledGuest, write, monkeypatch) -> None:
+    """In one host call: what it loads first, through other modules of the set, and nothing of functions or checkers.
+    What is there is not sent again.
+    """
+    filled.wheel("chain", files=CHAIN)
+    filled.be_the_only_one(monkeypatch)
+    async with Runtime(progress=lambda _: None) as runtime:
+        found = await runtime.run(write("app.py", program(ASKED, "'chain'")))
+    ahead = "chain.a,chain.deep,chain.deep.b,chain.other,link"
+    assert found == [1, [f"chain:{ahead}"], 2, ["chain.late:chain.last"]]
+
+
+async def test_little_comes_ahead_where_there_is_little_room(filled: Index, guest: CompiledGuest, write, monkeypatch):
+    """The modules that do not come with the first are asked for one by one."""
+    filled.wheel("chain", files=CHAIN)
+    filled.be_the_only_one(monkeypatch)
+    async with Runtime(policy=Policy(max_message="4KB"), progress=lambda _: None) as runtime:
+        found = await runtime.run(write("app.py", program(ASKED, "'chain'")))
+    assert found[0] == 1
+    assert len(found[1]) > 1
+
+
 @pytest.mark.slow
 async def test_requests(guest: CompiledGuest, write) -> None:
     """The real one, from the configured index, against a real server on loopback."""

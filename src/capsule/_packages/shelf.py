@@ -18,10 +18,17 @@ import msgspec
 
 from .wheel import Wheel
 
-__all__ = ["PackageSet", "key_of", "write_code", "write_set"]
+__all__ = ["Code", "PackageSet", "key_of", "write_code", "write_set"]
 
 FORMAT = "1"
-_ABOUT = "about.json"
+_ABOUT, _IMPORTS = "about.json", "imports.json"
+
+
+class Code(msgspec.Struct, frozen=True, array_like=True):
+    """Byte code of a Python file as text, and the names of what it imports first."""
+
+    text: str
+    imports: tuple[str, ...]
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +66,12 @@ def write_set(target: Path, wheels: Iterable[Wheel], taken: Collection[str]) -> 
             archive.writestr(f"files/{path}", content)
 
 
-def write_code(target: Path, code: Mapping[str, str]) -> None:
-    """Put byte code, as text by the path of its source, into an archive."""
+def write_code(target: Path, code: Mapping[str, Code]) -> None:
+    """Put byte code, by the path of its source, into an archive."""
     with _archive(target, zipfile.ZIP_STORED) as archive:
-        for path, text in code.items():
-            archive.writestr(path, text)
+        archive.writestr(_IMPORTS, msgspec.json.encode({path: each.imports for path, each in code.items()}))
+        for path, each in code.items():
+            archive.writestr(path, each.text)
 
 
 @contextlib.contextmanager
@@ -93,6 +101,9 @@ class PackageSet:
             if info.filename != _ABOUT
         }
         self._compiled = set(self._code.namelist()) if self._code else set()
+        self._imports: dict[str, tuple[str, ...]] = {}
+        if self._code is not None:
+            self._imports = msgspec.json.decode(self._code.read(_IMPORTS), type=dict[str, tuple[str, ...]])
         self._folders: dict[str, set[str]] = {}
         for path in self._sizes:
             rest = path
@@ -125,6 +136,17 @@ class PackageSet:
         if self._code is None or path not in self._compiled:
             return None
         return self._code.read(path).decode("ascii")
+
+    def ahead(self, module: str, known: Collection[str]) -> Iterator[str]:
+        """The modules that will be imported because `module` is, in turn, but for `known` and what they lead to."""
+        seen, todo = {module, *known}, [module]
+        while todo:
+            where = self.find(todo.pop())
+            names = [name for name in self._imports.get(where[0], ()) if name not in seen] if where else []
+            seen.update(names)
+            found = [name for name in names if self.find(name) is not None]
+            yield from found
+            todo.extend(reversed(found))
 
     def size(self, path: str) -> int | None:
         """Bytes of the file at `path`; None if there is no such file."""
