@@ -13,8 +13,7 @@ import anyio
 from benches._rounds import each, from_one, private_bytes
 from benches._values import Bench, Do, Rounds, Row, capsule_run, ours, size
 from benches.ask import Adder
-from benches.fresh import CAPSULE_RUN as ANSWER
-from benches.fresh import answer
+from benches.fresh import PLAIN, answer, as_task
 from capsule import ActorRef, Runtime
 
 BESIDE = tuple(live // size(1, quick=100) for live in (0, 500, 1000, 2000, 4000))
@@ -125,7 +124,7 @@ BENCH = Bench(
                 f"{TASK_RATE}-{count}": Do(way="rate", count=TASKS, args=(str(count),), first=("1",))
                 for count in AT_ONCE
             },
-            main=ANSWER,
+            main=as_task(PLAIN),
         ),
     ),
     rounds=3,

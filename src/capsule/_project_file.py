@@ -5,7 +5,6 @@ tomllib keeps no positions, so they are found by reading the text once more, one
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -107,6 +106,8 @@ def _unknown_table(key: str, value: Any) -> str:
 
 def _nearest(key: str, known: tuple[str, ...]) -> str:
     by_stem = {name.removeprefix("default_"): name for name in known}  # what all have in common says nothing
+    import difflib  # only here, as a run without mistakes need not load it
+
     near = difflib.get_close_matches(key.removeprefix("default_")[:_MOST_TEXT], by_stem, 1)
     return f"did you mean {by_stem[near[0]]!r}?" if near else f"there are {', '.join(known)}"
 

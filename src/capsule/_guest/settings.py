@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +72,8 @@ class SettingsReader(msgspec.Struct, frozen=True):
     def _advice(self, name: str) -> str:
         if name in Policy.__struct_fields__:
             return f"{'an @actor or a' if name in ACTOR_SETTINGS else 'a'} Policy has one: Policy({name}=...)"
+        import difflib  # only here, as a run without mistakes need not load it
+
         near = difflib.get_close_matches(name, self.known, 1)
         return f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(self.known)}"
 
