@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -28,14 +28,16 @@ def root_of(thing: Any) -> str:
 Spec = TypeVar("Spec", TaskSpec, ActorSpec)
 
 
-def with_folders(program: Program, root: str) -> Program:
-    """`program` with the real paths of what its tasks and actors declare as `allowed_files`, relative to `root`.
+def with_folders(program: Program, find_root: Callable[[], str]) -> Program:
+    """`program` with the real paths of what its tasks and actors declare as `allowed_files`, relative to its root.
 
-    Raises InvalidProgram for what lies outside of `root`, by way of links too, and for what is no folder.
+    The root is looked for only if there is any. Raises InvalidProgram for what lies outside of it, by way of links too,
+    and for what is no folder.
     """
     specs: Sequence[TaskSpec | ActorSpec] = (*program.tasks, *program.actors)
     if not any("allowed_files" in spec.settings for spec in specs):
         return program
+    root = find_root()
     tasks = tuple(_found(spec, program, root) for spec in program.tasks)
     return replace(program, tasks=tasks, actors=tuple(_found(spec, program, root) for spec in program.actors))
 

@@ -94,7 +94,7 @@ class Source:
 
 
 def _read_file(path: str) -> Program:
-    program = with_folders(with_neighbours(read_program(path), path), project_root(path))
+    program = with_folders(with_neighbours(read_program(path), path), lambda: project_root(path))
     return replace(program, requirements=requirements_in(program.source, program.path))
 
 
@@ -113,7 +113,7 @@ def _slice(what: Task[..., Any] | ActorClass, packages: frozenset[str]) -> tuple
 def _sliced(thing: Callable[..., Any], packages: frozenset[str]) -> Program:
     from ._guest.slicing import slice_of  # a run of a file never needs it
 
-    return with_folders(slice_of(thing, packages), root_of(thing))
+    return with_folders(slice_of(thing, packages), lambda: root_of(thing))
 
 
 def _undeclared(program: Program, name: str, kind: str) -> InvalidProgram:

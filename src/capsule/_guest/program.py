@@ -183,7 +183,8 @@ def _nothing_found(program: Program, name: str | None) -> str:
 
 def _read(file: Path, shown: str) -> bytes:
     try:
-        mode = os.stat(file).st_mode
+        status = os.stat(file)
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise InvalidProgram("this is a folder; give the .py file in it that holds the task", path=shown)
         if file.suffix != ".py":
@@ -191,7 +192,8 @@ def _read(file: Path, shown: str) -> bytes:
         if not stat.S_ISREG(mode):
             raise InvalidProgram("this is a pipe or a device; give a regular .py file", path=shown)
         with file.open("rb") as opened:
-            data = opened.read(MAX_FILE + 1)
+            data = opened.read(min(status.st_size, MAX_FILE) + 1)  # as much as there is, for it is put aside at once
+            data += opened.read(MAX_FILE + 1 - len(data)) if status.st_size < len(data) <= MAX_FILE else b""
     except FileNotFoundError:
         raise InvalidProgram("there is no such file; check the path and the current folder", path=shown) from None
     except OSError as error:
