@@ -76,7 +76,7 @@ class Policies:
             path=path_of(program, spec),
             line=spec.line,
             signature=spec.create.signature if isinstance(spec, ActorSpec) else spec.signature,
-            settings=spec.settings,
+            settings=dict(spec.settings),  # a program that was read before is not read again
             policy=self.cut(program, spec),
             refused={each.right: each.wanted for each in excess_of(program, spec, bound)} if bound else {},
         )

@@ -37,6 +37,9 @@ MOST_AT_WORK = 4
 
 MOST_KNOWN = 1000
 
+MOST_IMPORTS = 500
+"""Modules that a file is taken to import first."""
+
 BATCH = 512 << 10
 """Bytes of source that one call compiles."""
 
@@ -155,21 +158,26 @@ class Provision:
             batch.append((path, base64.b64encode(source).decode()))
             size += len(source)
             if size >= BATCH:
-                code |= await self._compiled(batch)
+                code |= await self._compiled(batch, found)
                 batch, size = [], 0
-        code |= await self._compiled(batch)
+        code |= await self._compiled(batch, found)
         await anyio.to_thread.run_sync(write_code, target, code)
 
-    async def _compiled(self, batch: list[tuple[str, str]]) -> dict[str, Code]:
+    async def _compiled(self, batch: list[tuple[str, str]], found: PackageSet) -> dict[str, Code]:
         from ._packages.shelf import Code
 
         assert self._compile is not None
         made = await self._compile([(f"/packages/{path}", source) for path, source in batch]) if batch else []
         if made is None and len(batch) > 1:  # one of them was too much for a sandbox: it alone stays a source
             middle = len(batch) // 2
-            return {**await self._compiled(batch[:middle]), **await self._compiled(batch[middle:])}
-        found = zip(batch, msgspec.convert(made or [], list[Code | None]), strict=False)
-        return {path: code for (path, _), code in found if code is not None}
+            first = await self._compiled(batch[:middle], found)
+            return {**first, **await self._compiled(batch[middle:], found)}
+        codes = zip(batch, msgspec.convert(made or [], list[Code | None]), strict=False)
+        return {
+            path: Code(code.text, tuple(dict.fromkeys(found.with_packages(code.imports[:MOST_IMPORTS]))))
+            for (path, _), code in codes
+            if code is not None
+        }
 
     def set_of(self, context: CallContext) -> PackageSet | None:
         """The packages of the program that a guest runs. Called in threads."""

@@ -65,9 +65,10 @@ def _requests_of(context: CallContext) -> Requests:
 
 
 def _room_for_modules(context: CallContext) -> int:
-    """Bytes that a guest can take at once: a part of its memory, of which code needs several times as much as text."""
-    policy = delivery_of(context).call.policy
-    return min(policy.ram_bytes // 64, policy.max_message_bytes // 4)
+    """Bytes that a guest can take at once: a part of what its memory has left, for code takes more."""
+    delivery = delivery_of(context)
+    policy = delivery.call.policy
+    return min((policy.ram_bytes - delivery.world.engine.min_ram) // 16, policy.max_message_bytes // 4)
 
 
 def _max_depth(context: CallContext) -> int:

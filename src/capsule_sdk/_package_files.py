@@ -121,6 +121,26 @@ def be_found(loader):
             sys.modules["tokenize"]._builtin_open = io.open
         os.stat = _looking(loader, os.stat, _status)
         os.listdir = _looking(loader, os.listdir, _names)
+        sys.path_hooks.insert(0, functools.partial(_Folder, loader))
+
+
+class _Folder:
+    """What `pkgutil.iter_modules` asks for the modules of a folder. Nothing is loaded by way of it."""
+
+    def __init__(self, loader, path):
+        self.loader, self.path = loader, _below(loader, path)
+        if self.path is None:
+            raise ImportError("no folder of the packages", path=path)
+
+    def find_spec(self, name, target=None):
+        return None
+
+    def iter_modules(self, prefix=""):
+        for name in self.loader.listed(self.path) or ():
+            if name.endswith(".py") and name != "__init__.py":
+                yield prefix + name.removesuffix(".py"), False
+            elif "." not in name and "__init__.py" in (self.loader.listed(f"{self.path}/{name}") or ()):
+                yield prefix + name, True
 
 
 def _opening(loader, real):

@@ -26,6 +26,7 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def __init__(self):
         self.names = frozenset()
         self._ahead = {}  # what the host sent before it was asked for
+        self._because_of = None  # the module that was asked for then
 
     def offer(self, names):
         """Make the modules below `names` importable, instead of those before."""
@@ -47,25 +48,32 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=found["is_package"])
         if found["is_package"]:
             spec.submodule_search_locations = [file.removesuffix("/__init__.py")]
-        if "code" in found or "source" in found:
-            spec.has_location = True
-            spec.loader_state = found
-        else:
-            spec.loader_state = {"code": None}  # a folder without __init__.py
+        spec.has_location = "code" in found or "source" in found  # else it is a folder without __init__.py
+        spec.loader_state = found
         return spec
 
     def _fetch(self, name):
-        known = [each for each in sys.modules if each.partition(".")[0] in self.names]
-        found = _ask("module", name, known=[*known, *self._ahead])
+        """With what it will import, if nothing of that kind is here."""
+        if self._ahead:
+            return _ask("module", name)
+        found = _ask("module", name, ahead=True)
         if found is not None:
-            self._ahead.update(found.pop("ahead"))
+            self._ahead, self._because_of = found.pop("ahead"), name
         return found
 
     def exec_module(self, module):
         spec = module.__spec__
-        found, spec.loader_state = spec.loader_state, None
-        if (code := self._code(found or _ask("module", spec.name), spec.origin)) is not None:
-            exec(code, module.__dict__)
+        found = spec.loader_state
+        if found and "path" in found:
+            spec.loader_state = None
+        else:  # loaded again, or by a loader that keeps a state of its own there
+            found = _ask("module", spec.name)
+        try:
+            if (code := self._code(found, spec.origin)) is not None:
+                exec(code, module.__dict__)
+        finally:
+            if spec.name == self._because_of:  # what it imports while it is loaded, it has imported
+                self._ahead.clear()
 
     def _code(self, found, file):
         if text := found.get("code"):

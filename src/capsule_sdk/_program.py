@@ -106,6 +106,7 @@ def _load(texts, path, source="", package="", modules=(), packages=(), environme
     _rights.folders = folders or {}
     _module = types.ModuleType("main")
     _module.__file__ = path
+    sys.argv[:] = [path]
     _module.__loader__ = _Source(source)
     _module.__package__ = package
     sys.modules["main"] = _module

@@ -5,8 +5,10 @@ there takes a tenth of a megabyte of the snapshot. A module of the application m
 file beside a program may outside.
 """
 
+import _sqlite3
+import functools
 import importlib
-import socket
+import os
 import sys
 
 NAMES = """
@@ -26,16 +28,36 @@ def prepare():
     for name in NAMES:
         importlib.import_module(name)
     _came.update(set(sys.modules) - before)
-    sys.modules["uuid"]._GETTERS.clear()
-    socket.getfqdn = _name_of
+    for name in ("uuid", "socket", "sqlite3.dbapi2", "sqlite3"):
+        mend(sys.modules[name])
+
+
+def mend(module):
+    """What a module of the library that was just loaded needs, to work where it is."""
+    match module.__name__:
+        case "uuid":
+            module._GETTERS.clear()  # they ask sockets for an address of this machine, which ends a sandbox
+        case "socket":
+            module.getfqdn = _name_of
+        case "sqlite3" | "sqlite3.dbapi2":
+            module.connect = _connect
 
 
 def _name_of(name=""):
-    """`socket.getfqdn` as where nobody knows more of a name. The real one, as `uuid.getnode`, uses sockets on the way,
-    which ends a sandbox, where all that is wanted is an id for a message.
+    """`socket.getfqdn` as where nobody knows more of a name. The real one uses sockets, which ends a sandbox, where all
+    that is wanted is an id for a message.
     """
     name = name.strip()
-    return socket.gethostname() if name in {"", "0.0.0.0", "::"} else name  # noqa: S104 - as CPython does
+    return "localhost" if name in {"", "0.0.0.0", "::"} else name  # noqa: S104 - as CPython does
+
+
+@functools.wraps(_sqlite3.connect)
+def _connect(*args, **kwargs):
+    """SQLite itself finds no source of chance here, and would draw the same in every sandbox."""
+    connection = _sqlite3.connect(*args, **kwargs)
+    connection.create_function("random", 0, lambda: int.from_bytes(os.urandom(8), "little", signed=True))
+    connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, size or 0)))
+    return connection
 
 
 def makes_way(name):

@@ -12,6 +12,8 @@ import sys
 import types
 import zlib
 
+from . import _ready
+
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "__pycache__", "site-packages"}
 
 
@@ -52,6 +54,7 @@ class FrozenLibrary(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def exec_module(self, module):
         exec(self.get_code(module.__spec__.name), module.__dict__)
+        _ready.mend(module)
 
 
 class Reseeded(importlib.abc.MetaPathFinder, importlib.abc.Loader):

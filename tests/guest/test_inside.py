@@ -102,13 +102,14 @@ from capsule_sdk import _ready
 def f(): return [name for name in _ready.NAMES if name not in sys.modules]
 """
 
-NINE_DRAWS = """
-import email.utils, random, secrets, statistics, tempfile, uuid
+TEN_DRAWS = """
+import email.utils, random, secrets, sqlite3, statistics, tempfile, uuid
 def f():
     return [
         str(uuid.uuid1().clock_seq), str(uuid.getnode()), str(uuid.uuid4()), secrets.token_hex(8),
         str(statistics.NormalDist().samples(2)), next(tempfile._get_candidate_names()), email.utils.make_msgid(),
         str(random.random()), str(random.Random().random()),
+        *sqlite3.connect(":memory:").execute("select random(), hex(randomblob(300))").fetchone(),
     ]
 """
 
@@ -122,18 +123,27 @@ async def test_what_programs_often_import_is_there(engine):
 async def test_an_id_needs_no_sockets(engine):
     """What looks for the name or the address of this machine finds none, and goes on; sockets would end the sandbox."""
     source = """
-import email.utils, platform, socket, uuid
+import email.utils, importlib, platform, socket, uuid
 def f():
+    for module in (uuid, socket):
+        importlib.reload(module)
     names = [socket.getfqdn(), socket.getfqdn(" a.example "), platform.node()]
-    return [*names, uuid.uuid1().version, uuid.uuid6().version, email.utils.make_msgid(domain=None)[-8:]]
+    return [*names, uuid.uuid1().version, uuid.uuid6().version, email.utils.make_msgid(domain=None)[-11:]]
 """
     (answer,) = await answers(engine, request_of(Program(path="a.py", source=source), "f"))
-    assert answer["ok"] == ["(none)", "a.example", "(none)", 1, 6, "@(none)>"]
+    assert answer["ok"] == ["localhost", "a.example", "(none)", 1, 6, "@localhost>"]
+
+
+async def test_a_program_has_a_name(engine):
+    """`sys.argv` holds the program's path, by which `argparse` calls it."""
+    source = "import argparse, sys\ndef f(): return [sys.argv, argparse.ArgumentParser().prog]"
+    (answer,) = await answers(engine, request_of(Program(path="a.py", source=source), "f"))
+    assert answer["ok"] == [["a.py"], "a.py"]
 
 
 async def test_modules_that_stand_ready_draw_anew(engine):
     """None of them keeps a state of `random` from the snapshot, which all sandboxes would share."""
-    drawn = [(await answers(engine, request_of(Program(path="a.py", source=NINE_DRAWS), "f")))[0] for _ in range(2)]
+    drawn = [(await answers(engine, request_of(Program(path="a.py", source=TEN_DRAWS), "f")))[0] for _ in range(2)]
     one, other = (answer["ok"] for answer in drawn)
     assert [number for number, (mine, others) in enumerate(zip(one, other, strict=True)) if mine == others] == []
 

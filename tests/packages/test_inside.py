@@ -293,14 +293,57 @@ async def test_what_a_module_imports_comes_with_it(filled: Index, guest: Compile
     assert found == [1, [f"chain:{ahead}"], 2, ["chain.late:chain.last"]]
 
 
-async def test_little_comes_ahead_where_there_is_little_room(filled: Index, guest: CompiledGuest, write, monkeypatch):
+@pytest.mark.parametrize("policy", [Policy(max_message="1KB"), Policy(ram="30MB")], ids=["message", "ram"])
+async def test_little_comes_ahead_where_there_is_little_room(
+    filled: Index, guest: CompiledGuest, write, monkeypatch, policy: Policy
+) -> None:
     """The modules that do not come with the first are asked for one by one."""
-    filled.wheel("chain", files=CHAIN)
+    text = f"TEXT = {''.join(map(chr, range(0x4E00, 0x9000)))!r}\n"  # that cannot be made shorter
+    filled.wheel(
+        "wide", files={f"wide/{name}.py": text for name in "abc"} | {"wide/__init__.py": "from . import a, b, c\n"}
+    )
+    filled.be_the_only_one(monkeypatch)
+    body = ASKED.replace("import chain", "import wide").replace("chain.a.B.X", "1").replace("chain.deep.b.late()", "2")
+    if policy.max_message_bytes < 1 << 20:
+        body = body.replace("import wide", "import foo")
+    async with Runtime(policy=policy, progress=lambda _: None) as runtime:
+        found = await runtime.run(write("app.py", program(body, "'wide', 'foo'")))
+    assert found[0] == 1
+    assert len(found[1]) > 2
+
+
+MANY = """\
+    import importlib
+    return sum(importlib.import_module(f"many.module_with_a_rather_long_name_{n}").X for n in range(200))
+"""
+
+
+async def test_many_modules_one_after_another(filled: Index, guest: CompiledGuest, write, monkeypatch) -> None:
+    """As plug-ins are: what is asked does not grow with what is there."""
+    filled.wheel("many", files={f"many/module_with_a_rather_long_name_{n}.py": "X = 1\n" for n in range(200)})
     filled.be_the_only_one(monkeypatch)
     async with Runtime(policy=Policy(max_message="4KB"), progress=lambda _: None) as runtime:
-        found = await runtime.run(write("app.py", program(ASKED, "'chain'")))
-    assert found[0] == 1
-    assert len(found[1]) > 1
+        assert await runtime.run(write("app.py", program(MANY, "'many'"))) == 200
+
+
+LAZY = """\
+    import importlib.util, pkgutil, sys
+    spec = importlib.util.find_spec("foo.part")
+    loader = importlib.util.LazyLoader(spec.loader)
+    spec.loader = loader
+    part = importlib.util.module_from_spec(spec)
+    sys.modules["foo.part"] = part
+    loader.exec_module(part)
+    import foo
+    return [part.double(2), sorted((each.name, each.ispkg) for each in pkgutil.iter_modules(foo.__path__, "foo."))]
+"""
+
+
+async def test_lazy_and_listed(foo: Index, guest: CompiledGuest, write) -> None:
+    """The library's lazy loader loads a module when it is used, and plug-ins are found by their folder."""
+    async with Runtime(progress=lambda _: None) as runtime:
+        found = await runtime.run(write("app.py", program(LAZY)))
+    assert found == [4, [["foo.old", False], ["foo.part", False]]]
 
 
 @pytest.mark.slow

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import SetupError
-from . import imported, json_text, modules
+from . import json_text, modules
 
 SDK = Path(__file__).resolve().parents[2] / "capsule_sdk"
 PROBE = "_capsule_probe.cpython-314-wasm32-wasi.so"
 BUILD_TIMEOUT = 600.0
 """Seconds; it takes five to fifteen."""
 
-SHARED = {"_missing.py": modules, "_json_text.py": json_text, "_imported.py": imported}
+SHARED = {"_missing.py": modules, "_json_text.py": json_text}
 """Modules of this room that the guest has too: standard library only."""
 
 _SUFFIXES = {".py", ".wit", ".wat"}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from .._values import Module, Program
 from ..errors import InvalidProgram
-from .imported import names_of, with_packages
 from .parsing import parse, too_deep
 from .program import read_source, remembered, shown_path, with_module
 
@@ -64,8 +64,24 @@ def _imported(source: str, path: str, package: str) -> frozenset[str]:
     """
     tree = parse(source, path)
     with too_deep(path):
-        names = (name for node in ast.walk(tree) for name in names_of(node, package))
-        return frozenset(name for name in with_packages(names) if name.partition(".")[0] not in _TAKEN)
+        names = {name for node in ast.walk(tree) for name in _names(node, package)}
+    parts = [name.split(".") for name in names]
+    every = {".".join(each[:end]) for each in parts for end in range(1, len(each) + 1)}
+    return frozenset(name for name in every if name.partition(".")[0] not in _TAKEN)
+
+
+def _names(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        home = package.split(".") if package else []
+        if node.level > len(home):  # leads out of every package; Python says so where it happens
+            return
+        base = [*home[: len(home) - node.level + 1]] if node.level else []
+        base += [node.module] if node.module else []
+        if base:
+            yield ".".join(base)
+        yield from (".".join([*base, alias.name]) for alias in node.names if alias.name != "*")
 
 
 def _find(folder: Path, shown: Path, name: str) -> Module | None:

@@ -7,8 +7,10 @@ contents and means nothing else; no path of this machine is made of it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Iterable
+import zipfile
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import anyio
 import msgspec
@@ -33,8 +35,11 @@ class Readable(Protocol):
     def code(self, path: str) -> str | None:
         """Its byte code as text."""
 
-    def ahead(self, module: str, known: Collection[str]) -> Iterable[str]:
-        """What will be imported because `module` is, but for `known`."""
+    def ahead(self, module: str, seen: set[str]) -> Iterable[str]:
+        """What will be imported because `module` is, but for what is in `seen`, which gets it."""
+
+    def code_size(self, path: str) -> int:
+        """Characters of its byte code; 0 if there is none."""
 
     def size(self, path: str) -> int | None:
         """Bytes of a file."""
@@ -48,7 +53,7 @@ class Readable(Protocol):
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
     module: str | None = None
-    known: frozenset[str] | None = None
+    ahead: bool = False
     file: str | None = None
     folder: str | None = None
 
@@ -60,45 +65,52 @@ def make_package_capability(
     says how many bytes its guest takes at once.
 
     `{"module"}` answers `{"path", "is_package", "code"?, "source"?}` or null, `{"file"}` the content in base64 or
-    null, `{"folder"}` a list of names or null. With `{"module", "known"}` there is `"ahead"` too: the same by name for
-    what that module will import, but for those that are known; a package of sixty modules would be sixty host calls.
+    null, `{"folder"}` a list of names or null. With `{"module", "ahead": true}` there is `"ahead"` too: the same by
+    name for what that module will import, once for each message; else a package of sixty modules is sixty host calls.
     Raises Denied for a program without packages.
     """
+    sent = WeakKeyDictionary[Any, set[str]]()
 
     async def package(context: CallContext, payload: Any) -> Any:
         asked = msgspec.convert(payload, _Asked)
         names = [name for name in (asked.module, asked.file, asked.folder) if name is not None]
         if len(names) != 1 or len(names[0]) > MOST_NAME:
             raise InvalidArguments(f"package: one module, file or folder, of at most {MOST_NAME} characters")
-        most = min(MOST_AHEAD, room_of(context))
-        return await anyio.to_thread.run_sync(_answer, set_of, context, asked, most)
+        most = min(MOST_AHEAD, room_of(context)) if asked.ahead else 0
+        seen = sent.setdefault(context.state, set()) if most > 0 else set()
+        return await anyio.to_thread.run_sync(lambda: _answer(set_of(context), asked, most, seen))
 
     return package
 
 
-def _answer(set_of: Callable[[CallContext], Readable | None], context: CallContext, asked: _Asked, most: int) -> Any:
-    found = set_of(context)
+def _answer(found: Readable | None, asked: _Asked, most: int, seen: set[str]) -> Any:
     if found is None:
         raise Denied("reading packages", 'packages=["..."], or a block of script metadata in the file,')
     if asked.module is not None:
         answer = _module(found, asked.module)
-        if answer is not None and asked.known is not None:
-            answer["ahead"] = _ahead(found, found.ahead(asked.module, asked.known), most)
+        if answer is not None and asked.ahead:
+            answer["ahead"] = _ahead(found, asked.module, most, seen)
         return answer
     if asked.file is not None:
         return base64.b64encode(found.read(asked.file)).decode() if found.size(asked.file) is not None else None
     return found.entries(asked.folder or "")
 
 
-def _ahead(found: Readable, names: Iterable[str], most: int) -> dict[str, Any]:
-    """As many of `names` as take `most` characters together."""
+def _ahead(found: Readable, module: str, most: int, seen: set[str]) -> dict[str, Any]:
+    """As much as takes `most` characters of byte code. What has none is asked for when it is imported."""
     ahead: dict[str, Any] = {}
-    for name in names:
-        module = _module(found, name)
-        most -= len(str(module))
+    seen.add(module)
+    for name in found.ahead(module, seen) if most > 0 else ():
+        where = found.find(name)
+        size = found.code_size(where[0]) if where else 0
+        most -= size + len(name)
         if most < 0:
             break
-        ahead[name] = module
+        try:
+            if size:
+                ahead[name] = _module(found, name)
+        except (OSError, zipfile.BadZipFile):  # it is damaged, which its own import will say
+            break
     return ahead
 
 

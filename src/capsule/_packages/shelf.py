@@ -25,7 +25,7 @@ _ABOUT, _IMPORTS = "about.json", "imports.json"
 
 
 class Code(msgspec.Struct, frozen=True, array_like=True):
-    """Byte code of a Python file as text, and the names of what it imports first."""
+    """Byte code of a Python file as text, and the names of what it imports first, of its own set alone."""
 
     text: str
     imports: tuple[str, ...]
@@ -137,16 +137,30 @@ class PackageSet:
             return None
         return self._code.read(path).decode("ascii")
 
-    def ahead(self, module: str, known: Collection[str]) -> Iterator[str]:
-        """The modules that will be imported because `module` is, in turn, but for `known` and what they lead to."""
-        seen, todo = {module, *known}, [module]
+    def with_packages(self, names: Iterable[str]) -> Iterator[str]:
+        """Those of `names` that are modules of the set, each behind the packages that it is in."""
+        for name in names:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):
+                part = ".".join(parts[:end])
+                if self.find(part) is None:
+                    break
+                yield part
+
+    def ahead(self, module: str, seen: set[str]) -> Iterator[str]:
+        """The modules that will be imported because `module` is, in turn, but for those in `seen`, which gets them."""
+        todo = [module]
         while todo:
             where = self.find(todo.pop())
             names = [name for name in self._imports.get(where[0], ()) if name not in seen] if where else []
-            seen.update(names)
-            found = [name for name in names if self.find(name) is not None]
-            yield from found
-            todo.extend(reversed(found))
+            for name in names:
+                seen.add(name)
+                yield name
+            todo.extend(reversed(names))
+
+    def code_size(self, path: str) -> int:
+        """Characters of the byte code of the Python file at `path`; 0 if there is none."""
+        return self._code.getinfo(path).file_size if self._code is not None and path in self._compiled else 0
 
     def size(self, path: str) -> int | None:
         """Bytes of the file at `path`; None if there is no such file."""
