@@ -5,7 +5,6 @@ there takes a tenth of a megabyte of the snapshot. A module of the application m
 file beside a program may outside.
 """
 
-import _sqlite3
 import functools
 import importlib
 import os
@@ -40,7 +39,7 @@ def mend(module):
         case "socket":
             module.getfqdn = _name_of
         case "sqlite3" | "sqlite3.dbapi2":
-            module.connect = _connect
+            module.connect = _drawing(module.connect)
 
 
 def _name_of(name=""):
@@ -51,13 +50,17 @@ def _name_of(name=""):
     return "localhost" if name in {"", "0.0.0.0", "::"} else name  # noqa: S104 - as CPython does
 
 
-@functools.wraps(_sqlite3.connect)
-def _connect(*args, **kwargs):
-    """SQLite itself finds no source of chance here, and would draw the same in every sandbox."""
-    connection = _sqlite3.connect(*args, **kwargs)
-    connection.create_function("random", 0, lambda: int.from_bytes(os.urandom(8), "little", signed=True))
-    connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, size or 0)))
-    return connection
+def _drawing(real):
+    """`sqlite3.connect`, whose SQLite finds no source of chance here and would draw the same in every sandbox."""
+
+    @functools.wraps(real)
+    def connect(*args, **kwargs):
+        connection = real(*args, **kwargs)
+        connection.create_function("random", 0, lambda: int.from_bytes(os.urandom(8), "little", signed=True))
+        connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, size or 0)))
+        return connection
+
+    return real if hasattr(real, "__wrapped__") else connect
 
 
 def makes_way(name):
