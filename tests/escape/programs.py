@@ -464,7 +464,7 @@ def main(): return [dict(os.environ), sys.argv, sys.executable, os.getcwd(), sys
 """,
         result=ANYTHING,
         harmless="import os, sys\ndef main(): return [dict(os.environ), sys.argv, sys.executable, os.getcwd()]",
-        value=[{}, [], "", "/"],
+        value=[{}, ["harmless.py"], "", "/"],
     ),
     Row(
         name="every text in the snapshot",

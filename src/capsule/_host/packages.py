@@ -7,7 +7,6 @@ contents and means nothing else; no path of this machine is made of it.
 from __future__ import annotations
 
 import base64
-import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -98,6 +97,8 @@ def _answer(found: Readable | None, asked: _Asked, most: int, seen: set[str]) ->
 
 def _ahead(found: Readable, module: str, most: int, seen: set[str]) -> dict[str, Any]:
     """As much as takes `most` characters of byte code. What has none is asked for when it is imported."""
+    import zipfile  # loaded already where packages are read, and large for those who read none
+
     ahead: dict[str, Any] = {}
     seen.add(module)
     for name in found.ahead(module, seen) if most > 0 else ():
