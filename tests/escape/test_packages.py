@@ -15,6 +15,9 @@ import pytest
 
 from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, UsageError
 from capsule._guest.cache import CompiledGuest
+from capsule._installing import code_file
+from capsule._packages.shelf import key_of
+from capsule._versions import version_of
 from packages.wheels import Index
 
 ASK = "    from capsule_sdk._wire import call\n    def ask(**what): return call('package', what, lambda e: OSError(e['message']))\n"
@@ -243,6 +246,34 @@ async def test_source_that_breaks_the_compiler(index: Index, guest: CompiledGues
         for name in ("deep", "chain", "nul"):
             ref = await runtime.spawn(write("hostile.py", FINE.replace("import foo", f"import {name}")))
             assert (await ref.outcome()).error is not None
+
+
+SENT = """\
+    from capsule_sdk._wire import call
+    def ask(**what): return call('package', what, lambda error: OSError(error['message']))
+    sizes = [len(str(ask(module="wide", ahead=True))) for _ in range(20)]
+    told = []
+    for what in ({"known": []}, {"ahead": 1}, {"ahead": "yes"}, {"ahead": None}):
+        try: ask(module="wide", **what)
+        except OSError as error: told.append(True)
+    return [sizes[0] > 1000, max(sizes[1:]) < 1000, told]
+"""
+
+
+async def test_names_without_end(index: Index, guest: CompiledGuest, write) -> None:
+    """What a package seems to import is kept within bounds, however long its names are and however many."""
+    parts = ".".join(["a"] * 3000)
+    many = ", ".join(f"foo.n{n}" for n in range(20_000))
+    real = {f"wide/m{n}.py": f"TEXT = {str(n) * 500!r}\n" for n in range(50)}
+    names = "".join(f"from . import m{n}\n" for n in range(50))
+    bombs = {f"p{n}.py": f"if 0:\n    import foo.{parts}\n    import {many}\n" for n in range(20)}
+    index.wheel("foo", files={"foo.py": "VERSION = '1.0'", "wide/__init__.py": names, **real, **bombs})
+    async with Runtime(progress=lambda _: None) as runtime:
+        assert await runtime.run(write("fine.py", FINE)) == "1.0"
+        hostile = FINE.replace("    import foo\n    return foo.VERSION\n", SENT)
+        assert await runtime.run(write("hostile.py", hostile)) == [True, True, [True] * 4]
+    with zipfile.ZipFile(code_file(key_of(("foo",)), version_of("componentize-py"))) as archive:
+        assert len(archive.read("imports.json")) < 10_000
 
 
 async def test_code_of_a_package_is_as_free_as_the_program(index: Index, guest: CompiledGuest, write) -> None:

@@ -94,11 +94,10 @@ def _next(
         state = _state_of(context)
 
         def begin() -> None:
-            state.begin_wait(values.lift_f64(args[0]), results[0])
+            continuation.contents.env = state.begin_wait(values.lift_f64(args[0]), results[0])
 
         failed = _guarded(state, begin)
         if failed is None:
-            continuation.contents.env = state.is_answered
             continuation.contents.callback = c.IS_TEXT
             return
     except BaseException:

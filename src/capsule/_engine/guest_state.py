@@ -32,19 +32,18 @@ class GuestState:
         self._answered: ctypes.Array[ctypes.c_char] | None = None
         LIVE[self.number] = self
 
-    @property
-    def is_answered(self) -> int:
-        """The address of what says whether the guest's wait is over (`bindings.IS_TEXT`), once it has waited."""
-        return ctypes.addressof(self._answered)  # type: ignore[arg-type]
+    def begin_wait(self, seconds: float, place: Any) -> int:
+        """The guest waits in `next`, and wants its answer in `place`. It may be there already.
 
-    def begin_wait(self, seconds: float, place: Any) -> None:
-        """The guest waits in `next`, and wants its answer in `place`. It may be there already."""
+        Answers the address of what says whether the wait is over, for `bindings.IS_TEXT`.
+        """
         if self._answered is None:
             self._answered = ctypes.create_string_buffer(2)
         self._answered[0] = b"\0"
         self.calls.begin_wait(seconds)
         self.waiting_place = place
         self.answer_wait()
+        return ctypes.addressof(self._answered)
 
     def answer_wait(self) -> bool:
         """Hand a guest that waits what is there for it, or the end of its time. False if there is nothing yet.
