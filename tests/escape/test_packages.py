@@ -266,7 +266,7 @@ async def test_names_without_end(index: Index, guest: CompiledGuest, write) -> N
     many = ", ".join(f"foo.n{n}" for n in range(400))
     real = {f"wide/m{n}.py": f"TEXT = {str(n) * 500!r}\n" for n in range(50)}
     names = "".join(f"from . import m{n}\n" for n in range(50))
-    bombs = {f"p{n}.py": f"if 0:\n    import foo.{parts}\n    import {many}\n" for n in range(20)}
+    bombs = {f"p{n}.py": f"import sys\nif not sys:\n    import foo.{parts}\n    import {many}\n" for n in range(20)}
     index.wheel("foo", files={"foo.py": "VERSION = '1.0'", "wide/__init__.py": names, **real, **bombs})
     async with Runtime(progress=lambda _: None) as runtime:
         assert await runtime.run(write("fine.py", FINE)) == "1.0"
