@@ -125,7 +125,7 @@ class HttpClient:
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._turns = anyio.CapacityLimiter(MOST_CONNECTIONS)
-        self._pool = Pool(ssl_context or httpx2.create_ssl_context(trust_env=False))
+        self._pool = Pool(ssl_context)
 
     @asynccontextmanager
     async def send(self, outgoing: Outgoing, addresses: Sequence[Address], owner: object) -> AsyncIterator[Incoming]:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import anyio
 import httpcore2
+import httpx2
 
 from .http_network import ToAddress
 
@@ -34,8 +35,9 @@ class Pool:
     the next request, and answer that to whoever asks next.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._ssl_context, self._network = ssl_context, ToAddress()
+        self._loading = anyio.Lock()
         self._idle: dict[Place, list[Connection]] = {}
         self._oldest_first: dict[Connection, tuple[Place, float]] = {}  # where, and since when
         self._carried = WeakSet[Connection]()
@@ -44,7 +46,7 @@ class Pool:
     async def take(self, origin: httpcore2.Origin, owner: object, *, has_body: bool) -> Connection:
         """A connection to `origin` that nobody else has: the one used last, or a new one, which connects when used."""
         await self._close_expired()
-        connection = await self._idle_one(origin, owner) or self._new(origin)
+        connection = await self._idle_one(origin, owner) or await self._new(origin)
         if has_body:
             self._carried.add(connection)
         return connection
@@ -59,10 +61,18 @@ class Pool:
                 await _close(connection)
         return None
 
-    def _new(self, origin: httpcore2.Origin) -> Connection:
+    async def _new(self, origin: httpcore2.Origin) -> Connection:
+        context = await self._trust() if origin.scheme == b"https" else None
         return httpcore2.AsyncHTTPConnection(
-            origin, self._ssl_context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
+            origin, context, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
         )
+
+    async def _trust(self) -> ssl.SSLContext:
+        """Whose certificates are good. To read them takes 40 to 170 ms: once, when they are needed, and in a thread."""
+        async with self._loading:
+            if self._ssl_context is None:
+                self._ssl_context = await anyio.to_thread.run_sync(_default_context)
+        return self._ssl_context
 
     async def give_back(self, origin: httpcore2.Origin, owner: object, connection: Connection) -> None:
         """It is used no more: kept if another request can use it, and else closed."""
@@ -97,6 +107,10 @@ class Pool:
         self._idle[place].remove(connection)
         if not self._idle[place]:
             del self._idle[place]
+
+
+def _default_context() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _place_of(origin: httpcore2.Origin, owner: object) -> Place:
