@@ -183,6 +183,21 @@ def test_the_message() -> None:
     )
 
 
+def test_a_workspace_that_there_is_none_of() -> None:
+    """Less of it is something to work with, none is not: a task that declares one does not start."""
+    file = program_from_source("from capsule import task\n@task(workspace='1MB')\ndef main(): pass\n", "t.py")
+    with pytest.raises(RightsRefused) as caught:
+        policies(None, Policy()).check(file)
+    assert str(caught.value) == (
+        "t.py declares more rights than it may be granted:\n"
+        '  t.py:3, task main: workspace="1MB"; it may have none\n'
+        'Runtime(ceiling=Policy(workspace="1MB")) would allow it'
+    )
+    rules = policies(None, Policy(workspace="10KB"))
+    rules.check(file)
+    assert rules.cut(file, file.tasks[0]).workspace_bytes == 10 << 10
+
+
 def test_a_long_message_is_cut() -> None:
     """A hostile file cannot fill the screen; the error itself has everything."""
     with pytest.raises(RightsRefused) as caught:

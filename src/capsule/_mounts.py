@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Mount", "anchored", "beyond", "narrowed", "normal_mounts", "project_root"]
+__all__ = ["WORKSPACE", "Mount", "anchored", "beyond", "narrowed", "normal_mounts", "project_root"]
 
 Mode = Literal["ro", "rw"]
 
@@ -27,6 +27,9 @@ _MOST_MOUNTS = 100
 _SYSTEM = ("/dev", "/proc", "/sys")
 """What is in them are no files."""
 
+
+WORKSPACE = "/tmp"  # noqa: S108 - a name inside
+"""Where the private folder of a sandbox is."""
 
 _MARKS = ("capsule.toml", "pyproject.toml", ".git")
 """What makes a folder the root of a project."""

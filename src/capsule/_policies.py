@@ -6,6 +6,7 @@ Limits are cut to the ceiling. A program that declares a right beyond it is refu
 from __future__ import annotations
 
 from ._actor.admission import Admission
+from ._mounts import WORKSPACE
 from ._rights import excess_of, path_of, rights_of, specs_of
 from ._values import ActorSpec, Declared, Program, TaskSpec
 from .abc import Engine
@@ -83,6 +84,11 @@ class Policies:
 
     def _checked(self, policy: Policy, engine: Engine) -> Policy:
         self._admission.check(policy.ram_bytes)
+        if policy.workspace is not None and any(mount.guest == WORKSPACE for mount in policy.folders):
+            raise InvalidPolicy(
+                f"workspace: it is called {WORKSPACE} inside, and so is one of the folders; leave one of them out, or "
+                "mount the folder under another name, HOST::/NAME"
+            )
         if policy.ram_bytes < engine.min_ram:
             least = format_size(-(-engine.min_ram // (1 << 20)) << 20)
             raise InvalidPolicy(

@@ -83,9 +83,17 @@ def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> It
         allowed = (*getattr(bound, name), *(getattr(bound, right.also) if right.also else ()))
         wanted = tuple(map(right.text, right.beyond(declared, allowed)))
         if wanted:
-            kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
-            place = path_of(program, spec), spec.line
-            yield Excess(spec.name, kind, *place, name, wanted, tuple(dict.fromkeys(map(right.text, allowed))))
+            yield _excess(program, spec, name, wanted, tuple(dict.fromkeys(map(right.text, allowed))))
+    workspace = spec.settings.get("workspace")
+    if workspace is not None and bound.workspace is None:  # a limit, but nothing is no part of it to work with
+        yield _excess(program, spec, "workspace", (str(workspace),), ())
+
+
+def _excess(
+    program: Program, spec: TaskSpec | ActorSpec, right: str, wanted: tuple[str, ...], allowed: tuple[str, ...]
+) -> Excess:
+    kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
+    return Excess(spec.name, kind, path_of(program, spec), spec.line, right, wanted, allowed)
 
 
 def rights_of(policy: Policy) -> Policy:

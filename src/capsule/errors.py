@@ -143,7 +143,7 @@ _MOST_TOLD = 20
 
 def _told(excess: Excess) -> str:
     may = f"only {_few(excess.allowed)}" if excess.allowed else "none"
-    wanted = f"{excess.right}={_few(excess.wanted)}"
+    wanted = f"{excess.right}={_value(excess.right, excess.wanted)}"
     return f"  {excess.path}:{excess.line}, {excess.kind} {excess.name}: {wanted}; it may have {may}"
 
 
@@ -152,7 +152,12 @@ def _allowing(excess: Sequence[Excess]) -> Iterator[str]:
     for right in dict.fromkeys(each.right for each in excess):
         found = [each for each in excess if each.right == right]
         items = dict.fromkeys(item for each in found for item in (*each.allowed, *each.wanted))
-        yield f"{right}={_few(list(items))}"
+        yield f"{right}={_value(right, list(items))}"
+
+
+def _value(right: str, items: Sequence[str]) -> str:
+    """As it is written behind the name of `right`: a list, but for the one that is a size."""
+    return json.dumps(items[0]) if right == "workspace" else _few(items)
 
 
 def _few(items: Sequence[str]) -> str:

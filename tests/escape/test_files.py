@@ -27,6 +27,10 @@ from loops import in_turn
 SECRET = "what nobody gave"
 HARMLESS = "    return open('data/x.txt').read()"
 KEPT = "    open('out/n.txt', 'w').write('new'); return open('out/n.txt').read()"
+MADE = (
+    "    os.makedirs('./out', exist_ok=True); os.makedirs('/out/deep', exist_ok=True); return os.path.isdir('out/deep')"
+)
+BACK = "    import contextlib\n    with contextlib.chdir('out'): pass\n    os.chdir('data'); os.chdir('/'); return os.getcwd()"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and modes of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="watched by way of /proc")
 
@@ -89,6 +93,28 @@ ROWS = (
         "os.open('../outside/secret.txt', os.O_RDONLY, dir_fd=os.open('data', os.O_RDONLY))",
     ),
     refused("the program's own file", "open('hostile.py').read()"),
+    refused(
+        "writing beside the folders",
+        "open('new', 'w')",
+        harmless="    return sorted(os.listdir('/')), sorted(os.listdir('.')) == sorted(os.listdir('/'))",
+        value=[["data", "out", "tmp"], True],
+        **TMP,
+    ),
+    refused("making a folder beside them", "os.mkdir('/new')", harmless=MADE, value=True),
+    refused("renaming one of them", "os.rename('/data', '/other')"),
+    refused(
+        "times of the current folder", "os.utime('/', (0, 0))", harmless="    return os.path.isdir('.')", value=True
+    ),
+    refused("upwards from the current folder", "os.listdir('/..')", harmless=BACK, value="/"),
+    refused("upwards from it, far", "open('../' * 20 + OUTSIDE[1:]).read()"),
+    Row(
+        name="more open folders than allowed, of what is not mounted",
+        hostile="    kept = []\n    while True: kept.append(os.open('/', os.O_RDONLY))",
+        error_type="denied",
+        message="more than 100 open files",
+        harmless="    return len([os.open('/', os.O_RDONLY) for _ in range(50)])",
+        value=50,
+    ),
     refused("an absolute path", "open(OUTSIDE).read()"),
     refused("the passwords", "open('/etc/passwd').read()"),
     refused("the host's environment", "open('/proc/self/environ').read()"),

@@ -13,14 +13,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from .._mounts import Mount
+from .._mounts import WORKSPACE, Mount
 from ..abc import Limits
 from . import bindings as c
 from . import descriptors, stuck
+from .skeleton import Skeletons
 from .workspace import Workspace
 
-WORKSPACE = "/tmp"  # noqa: S108 - a name inside
-
+TOP = "/"
 MOST_OPEN = 100
 """Files and folders that a sandbox may hold open."""
 
@@ -41,7 +41,7 @@ class CannotOpen(Exception):
 class Folders:
     """What one sandbox has of files. Made, used and closed on carriers. Raises CannotOpen."""
 
-    def __init__(self, limits: Limits, wasi: c.Pointer) -> None:
+    def __init__(self, limits: Limits, wasi: c.Pointer, skeletons: Skeletons) -> None:
         self._mounts = limits.mounts
         self._workspace = None if limits.workspace is None else Workspace(limits.workspace)
         self._opened = 0  # descriptors that came while it ran, less those that went
@@ -55,9 +55,21 @@ class Folders:
             if self._workspace is not None:
                 self._writable.append(self._workspace.path)
                 _preopen(wasi, Mount(os.path.realpath(self._workspace.path), WORKSPACE, "rw"))
+            self._add_top(wasi, skeletons)
         except BaseException:
             self.close()
             raise
+
+    def _add_top(self, wasi: c.Pointer, skeletons: Skeletons) -> None:
+        names = [mount.guest for mount in self._mounts] + [WORKSPACE] * (self._workspace is not None)
+        if TOP in names:
+            return
+        try:
+            top = Mount(skeletons.of(names), TOP)
+        except OSError as error:
+            raise CannotOpen(f"there is no room for what a sandbox finds at /: {error.strerror}") from None
+        _preopen(wasi, top)
+        self._mounts = (*self._mounts, top)
 
     def begin_message(self) -> None:
         """A message may get stuck as often as the one before."""

@@ -13,6 +13,7 @@ from . import bindings as c
 from .handles import Handle, take_error
 from .linker import HANDLER, make_linker
 from .memories import Memories
+from .skeleton import Skeletons
 from .slots import Slots
 from .version import ASYNC_STACK, MAX_WASM_STACK, SNAPSHOT, SWITCHED_OFF
 
@@ -64,6 +65,8 @@ class LoadedGuest:
             stack.callback(self.engine.close)
             self.component = _load(self.engine, file)
             stack.callback(self.component.close)
+            self.skeletons = Skeletons()
+            stack.callback(self.skeletons.close)
             self.linker = make_linker(self.engine)
             stack.callback(self.linker.close)
             self.handler = self._find_handler()

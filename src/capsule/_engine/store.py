@@ -56,7 +56,7 @@ class GuestStore:
         self.folders: Folders | None = None
         if state.limits.mounts or state.limits.workspace is not None:
             try:
-                self.folders = Folders(state.limits, wasi)
+                self.folders = Folders(state.limits, wasi, guest.skeletons)
             except BaseException:
                 c.wasi_delete(wasi)
                 mappings.leave()
