@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
@@ -98,6 +98,18 @@ def checkpoint_function() -> Callable[[], Awaitable[object]]:
     import asyncio
 
     return functools.partial(asyncio.sleep, 0)
+
+
+def loop_with_readers() -> Any:
+    """The loop of asyncio, if it is the one that runs now and calls back when a socket can be read; else None.
+
+    On Windows it does not, and trio has no callbacks.
+    """
+    if sys.platform == "win32" or _is_trio():
+        return None
+    import asyncio
+
+    return asyncio.get_running_loop()
 
 
 def event_type() -> Callable[[], Event]:

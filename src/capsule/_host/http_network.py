@@ -7,6 +7,7 @@ Times are bounded by whoever sends the request, as a whole, except for the time 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -18,6 +19,8 @@ import anyio
 import anyio.abc
 import anyio.streams.tls
 import httpcore2
+
+from .._backend import loop_with_readers
 
 __all__ = ["NO_TLS", "ToAddress"]
 
@@ -72,6 +75,70 @@ async def _connected(address: str, port: int) -> _Stream:
         raise
 
 
+class _Reader:
+    """Reads from a socket, for one task at a time."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self._raw = raw
+
+    async def read(self, most: int) -> bytes:
+        """What comes next, at most `most` bytes. Raises OSError, and anyio.ClosedResourceError if it is closed."""
+        while True:
+            await anyio.wait_readable(self._raw)
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                return self._raw.recv(most)
+
+    def close(self) -> None:
+        """Wake whoever waits."""
+        anyio.notify_closing(self._raw)
+
+
+class _WatchingReader(_Reader):
+    """The same on asyncio: the loop calls back when something has come, and is told so once for many answers.
+
+    To tell it for each, and to take that back, takes two system calls and a turn of the loop. It forgets by itself what
+    it says when nobody waits, or it would say it again at once.
+    """
+
+    def __init__(self, raw: socket.socket, loop: Any) -> None:
+        super().__init__(raw)
+        self._loop, self._is_watched, self._most = loop, False, 0
+        self._waiter: Any = None
+
+    async def read(self, most: int) -> bytes:
+        self._waiter, self._most = self._loop.create_future(), most
+        if not self._is_watched:
+            self._loop.add_reader(self._raw, self._on_readable)
+            self._is_watched = True
+        try:
+            data: bytes = await self._waiter
+        finally:
+            self._waiter = None
+        return data
+
+    def _on_readable(self) -> None:
+        if self._waiter is None or self._waiter.done():
+            self._forget()
+            return
+        try:
+            self._waiter.set_result(self._raw.recv(self._most))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._waiter.set_exception(error)
+
+    def _forget(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._raw)
+
+    def close(self) -> None:
+        self._forget()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(anyio.ClosedResourceError())
+        super().close()
+
+
 class _Socket(anyio.abc.ByteStream):
     """A connected socket as a stream, for one task at a time. Closing it wakes whoever waits.
 
@@ -79,18 +146,14 @@ class _Socket(anyio.abc.ByteStream):
     """
 
     def __init__(self, raw: socket.socket) -> None:
-        self._raw = raw
+        loop = loop_with_readers()
+        self._raw, self._reader = raw, _Reader(raw) if loop is None else _WatchingReader(raw, loop)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        data: bytes | None = None
-        while data is None:
-            await anyio.wait_readable(self._raw)
-            try:
-                data = self._raw.recv(max_bytes)
-            except (BlockingIOError, InterruptedError):
-                continue
-            except OSError as error:
-                raise anyio.BrokenResourceError from error
+        try:
+            data = await self._reader.read(max_bytes)
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
         if not data:
             raise anyio.EndOfStream
         return data
@@ -112,7 +175,7 @@ class _Socket(anyio.abc.ByteStream):
 
     async def aclose(self) -> None:
         if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
+            self._reader.close()
             self._raw.close()
 
 
