@@ -43,7 +43,7 @@ from ._setup import Progress, ensure_guest, say
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import Declared, Evaluation, Event, Outcome
-from ._wiring import leaves_of, make_capabilities, write, write_without_refs
+from ._wiring import MOST_PARTS, leaves_of, make_capabilities, write, write_without_refs
 from .abc import Engine, Journal
 from .errors import InvalidPolicy, UsageError
 from .policy import Policy, parse_size
@@ -167,6 +167,7 @@ class Runtime:
                 self._secrets,
                 self._environment.of,
                 codes.of if self._given_engine is None else lambda _: (),  # whose guest may be no Python at all
+                most_parts=MOST_PARTS,
             )
             stack.callback(codes.close)
             stack.callback(self._provision.close)

@@ -20,6 +20,11 @@ from ._values import TaskSpec
 from .abc import CallContext, Capability
 from .errors import InvalidArguments
 
+MOST_PARTS = {"http": 100_000, "package": 1000}
+"""Values in the payload of an operation to which no program's values go. All commas of a URL and of headers count, and
+they have 80,000 characters at most; a body, which is base64, has none.
+"""
+
 CallTask = Callable[[CallContext, TaskSpec, list[Any], dict[str, Any]], Awaitable[Any]]
 
 

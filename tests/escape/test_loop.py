@@ -23,6 +23,14 @@ GAP = 2.0
 PARAMETERS = ", ".join(f"a{n}" for n in range(20_000))
 OPTIONAL = ", ".join(f"a{n}=0" for n in range(20_000))
 
+MANY_PARTS = """
+@task
+def main():
+    text = {text!r} % ",".join(['["a","b"]'] * 1_400_000)
+    for _ in range(9): calls.submit({operation!r}, text)
+    for _ in range(9): calls.next(-1.0)
+"""
+
 HOLDS = {
     "required parameters, all given": f"""
 @task
@@ -77,6 +85,11 @@ def main():
     rest = ",".join(["[]"] * 4_000_000)
     for _ in range(3): say("tell", '{"ref":{"capsule:actor":1},"method":"take","args":[["\\\\u0041",' + rest + ']],"kwargs":{}}')
 """,
+    "requests that are none": MANY_PARTS.format(
+        operation="http", text='{"method":"GET","url":"http://a/","headers":[%s]}'
+    ),
+    "packages that are none": MANY_PARTS.format(operation="package", text='{"module":[%s]}'),
+    "many large calls at once": MANY_PARTS.format(operation="tool", text='{"tool":"x","args":[%s],"kwargs":{}}'),
 }
 """Payloads that take the host long to look through, in whichever thread it does so."""
 

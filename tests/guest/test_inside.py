@@ -230,3 +230,23 @@ async def test_what_ends_the_writing_of_a_value(runtime: Runtime, write) -> None
     circular = await runtime.spawn(f"{file}:circular", tools=[tell])
     text, rest = await circular.result()
     assert ("contains itself" in text, rest) == (True, [False])
+
+
+LARGE_AND_SMALL = """
+from capsule import actor, task
+@actor
+class One:
+    def __init__(self): self.came = []
+    def take(self, text): self.came.append(len(text))
+    def sizes(self): return self.came
+@task
+async def main():
+    one = One()
+    for size in (900_000, 800_000, 1, 200_000, 2): one.tell.take("x" * size)
+    return await one.sizes()
+"""
+
+
+async def test_large_messages_among_small_ones(runtime: Runtime, write) -> None:
+    """They arrive in the order in which they were sent, although large ones are decoded one at a time."""
+    assert await runtime.run(write("t.py", LARGE_AND_SMALL)) == [900_000, 800_000, 1, 200_000, 2]

@@ -10,7 +10,11 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-_LARGE = 100_000  # characters from which the collector is held back
+from ..errors import InvalidArguments
+
+LARGE = 100_000
+"""Characters from which the collector is held back, and from which the payloads of host calls are decoded in turn."""
+
 MAX_DEPTH = 500
 """Lists and objects in one another. CPython before 3.14 stops the decoder at its recursion limit; from 3.14 on that
 limit is the machine stack's, the decoder does not look at it, and a deep value ended the process."""
@@ -34,13 +38,22 @@ def decode(text: str, shape: Any = Any) -> Any:
     """
     if _LOOK_FIRST:
         check_depth(text)
-    if len(text) < _LARGE or not gc.isenabled():
+    if len(text) < LARGE or not gc.isenabled():
         return msgspec.json.decode(text, type=shape)
     gc.disable()
     try:
         return msgspec.json.decode(text, type=shape)
     finally:
         gc.enable()
+
+
+def check_parts(text: str, most: int) -> None:
+    """Raises InvalidArguments if `text`, a JSON text or not, may have more than `most` values in it.
+
+    Counts what stands before each, commas and brackets, those within its texts too: a fiftieth of what decoding takes.
+    """
+    if len(text) > most and text.count(",") + text.count("[") + text.count("{") > most:
+        raise InvalidArguments(f"the payload has more than {most:,} commas and brackets in it")
 
 
 def check_depth(text: str) -> None:

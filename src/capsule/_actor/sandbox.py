@@ -6,7 +6,7 @@ ended, every capability that still works for it is cancelled and waited for.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -16,6 +16,7 @@ from ..abc import CallContext, Ending, Limits
 from ..errors import Denied, InvalidArguments
 from ..policy import Policy
 from .admission import Place
+from .decoding import LARGE, check_parts
 from .family import Family
 from .grants import Grants
 from .replies import GIVEN_UP_REPLY, TOO_MANY_REPLY, describe, error_reply
@@ -51,6 +52,7 @@ class OpenSandbox:
         self._serving: dict[int, anyio.CancelScope | object | None] = {}  # None: not begun yet
         self._all_served: anyio.Event | None = None
         self._caller: Caller | None = None
+        self._line: anyio.Lock | None = None  # of payloads to be read, if a large one came
         self.is_alive = True
         self.is_loaded = False
         """Whether the program is in it."""
@@ -160,13 +162,29 @@ class OpenSandbox:
         if capability is None:
             return error_reply("denied", f"there is no host call {operation!r}")
         try:
-            value = await capability(caller.context, caller.grants.read(payload))
+            value = await capability(caller.context, await self._read(operation, payload, caller.grants))
             reply = caller.grants.sent(lambda: self._written(value, caller.grants))
         except Exception as error:  # noqa: BLE001 - the border: whatever a capability raises becomes a reply
             if isinstance(error, Denied):
                 caller.refuse(str(error))
             return describe(error, operation)
         return reply.decode()
+
+    async def _read(self, operation: str, payload: str, grants: Grants) -> Any:
+        """The value of a payload. Large ones wait for their turn, so that several do not hold the loop together.
+
+        What comes behind one from the same sandbox waits for it: messages arrive in the order in which they were sent.
+        """
+        most = self._world.most_parts.get(operation)
+        if most is not None:
+            check_parts(payload, most)
+        if len(payload) < LARGE and (self._line is None or not self._line.locked()):
+            return grants.read(payload)
+        self._line = self._line or anyio.Lock()
+        async with self._line:
+            if len(payload) < LARGE:
+                return grants.read(payload)
+            return await self._world.reading.read(lambda: grants.read(payload))
 
     def _written(self, value: object, grants: Grants) -> bytes:
         reply = grants.encode({"ok": value})

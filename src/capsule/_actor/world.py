@@ -16,6 +16,7 @@ from .._values import Event, Program, TaskSpec
 from ..abc import Capability, Engine
 from ..policy import Policy
 from .admission import Admission
+from .reading import Reading
 from .switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -56,3 +57,9 @@ class World(msgspec.Struct, frozen=True, eq=False):
 
     numbers: Iterator[int] = msgspec.field(default_factory=lambda: itertools.count(1))
     """Of messages."""
+
+    most_parts: Mapping[str, int] = {}
+    """How many values the payload of a capability may have, of those to which no program's values go."""
+
+    reading: Reading = msgspec.field(default_factory=Reading)
+    """By which large payloads are decoded."""
