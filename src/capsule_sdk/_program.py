@@ -8,7 +8,7 @@ import types
 
 import _capsule_probe
 
-from . import _byte_code, _loop, _modules, _packages, _reserve, _rights, _session, _wire
+from . import _byte_code, _loop, _modules, _packages, _refusals, _reserve, _rights, _session, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -129,7 +129,8 @@ def _failure(error, is_loaded):
 def _describe(error):
     if isinstance(error, NotJSON):
         return {"kind": "invalid", "message": str(error)}
-    kind = "memory_exhausted" if isinstance(error, MemoryError) else "denied" if _is_refusal(error) else "task_error"
+    refusals = [str(each) for each in _refusals.refusals_in(error)]
+    kind = "memory_exhausted" if isinstance(error, MemoryError) else "denied" if refusals else "task_error"
     hint = _rights.hint(error)
     if hint:
         error.add_note(hint)  # the traceback shows it
@@ -138,15 +139,16 @@ def _describe(error):
     return {
         "kind": kind,
         "exception": _sayable(type(error).__name__),
-        "message": _sayable(str(error)[:MOST_TEXT] + (f"; {hint}" if hint else "")),
+        "message": _sayable(_message_of(error, hint, *refusals)),
         "traceback": _sayable("".join(report.format())[-MOST_TEXT:]),
     }
 
 
-def _is_refusal(error):
-    """Whether it says that the host refused something; the host knows what it refused."""
-    reason = getattr(error, "reason", None)  # where urllib keeps what went wrong
-    return any(getattr(each, "error_type", None) == "denied" for each in (error, reason))
+def _message_of(error, *more):
+    """What it says, and those of `more` that it does not say itself."""
+    text = str(error)
+    rest = "".join(f"; {each}" for each in dict.fromkeys(more) if each and each not in text)[:MOST_TEXT]
+    return text[: MOST_TEXT - len(rest)] + rest
 
 
 def _sayable(text):
