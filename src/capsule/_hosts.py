@@ -44,6 +44,8 @@ class Pattern(NamedTuple):
         if not isinstance(text, str):
             raise ValueError(f"a host is a text, not {type(text).__name__}")  # noqa: TRY004 - the policy's error names the line
         rest = text.strip()
+        if "://" in rest:
+            raise ValueError("leave the scheme out")
         public_only = rest.endswith(_PUBLIC)
         host, port = _split_port(rest.removesuffix(_PUBLIC))
         if host == "*":

@@ -12,6 +12,7 @@ from .errors import UsageError
 
 __all__ = [
     "ConnectionFailed",
+    "ConnectionRefused",
     "Denied",
     "HTTPError",
     "Headers",
@@ -68,6 +69,10 @@ class Timeout(RequestError, TimeoutError):
 
 class ConnectionFailed(RequestError, ConnectionError):
     """The host is not there, hung up, or does not speak HTTP."""
+
+
+class ConnectionRefused(ConnectionFailed, ConnectionRefusedError):
+    """The host is there, and nobody listens at that port."""
 
 
 class HTTPError(RequestError):

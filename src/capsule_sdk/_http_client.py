@@ -6,6 +6,7 @@ host when it is complete, and is read as if the response had come over a wire.
 
 import http.client
 import io
+import socket
 
 from . import http as capsule_http
 
@@ -19,34 +20,45 @@ class Wire:
         self._origin = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         self._timeout = timeout
         self._sent = bytearray()
-        self._received = None
+        self._received = self._late = None
 
     def sendall(self, data, flags=0):
         self._sent += data
         if (asked := _complete(self._sent)) is not None:
             self._sent = bytearray()
-            self._received = self._exchange(*asked)
+            try:
+                self._received = self._exchange(*asked)
+            except capsule_http.Timeout as error:
+                self._late = error  # it is the response that does not come
 
     def send(self, data, flags=0):
         self.sendall(data)
         return len(data)
 
     def makefile(self, mode="rb", buffering=None, **_):
+        late, self._late = self._late, None
+        if late is not None:
+            raise late
         if self._received is None:
             raise http.client.CannotSendRequest("the request is not complete: its body is shorter than it says")
         received, self._received = self._received, None
         return io.BufferedReader(io.BytesIO(received))
 
     def _exchange(self, method, target, headers, body):
-        timeout = self._timeout if isinstance(self._timeout, int | float) and self._timeout > 0 else None
         url = target if "://" in target.partition("?")[0] else self._origin + target
-        status, reason, pairs, content = capsule_http.exchange(method, url, headers, body, timeout)
-        lines = [f"HTTP/1.1 {status} {reason}"]
+        response, is_whole = capsule_http.exchange(method, url, headers, body, self._seconds())
+        status, pairs, content = response.status_code, response.headers.pairs, response.content
+        lines = [f"HTTP/1.1 {status} {response.reason}"]
         has_body = method != "HEAD" and status not in _NO_BODY
         lines += [f"{name}: {value}" for name, value in pairs if not (has_body and name.lower() == "content-length")]
         if has_body:
-            lines.append(f"Content-Length: {len(content)}")
+            lines.append(f"Content-Length: {_length(response, is_whole)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (content if has_body else b"")
+
+    def _seconds(self):
+        default = self._timeout is socket._GLOBAL_DEFAULT_TIMEOUT
+        timeout = socket.getdefaulttimeout() if default else self._timeout
+        return timeout if isinstance(timeout, int | float) and timeout > 0 else None
 
     def settimeout(self, timeout):
         self._timeout = timeout
@@ -61,7 +73,16 @@ class Wire:
         pass
 
     def close(self):
-        self._sent, self._received = bytearray(), None
+        self._sent, self._received, self._late = bytearray(), None, None
+
+
+def _length(response, is_whole):
+    """What to say of a body's length. Of one that was cut off it is more than there is: whoever reads it finds out."""
+    there = len(response.content)
+    if is_whole:
+        return there
+    said = response.headers.get("content-length", "")
+    return max(int(said) if said.isdecimal() else 0, there + 1)
 
 
 def _complete(sent):
@@ -106,7 +127,16 @@ class HTTPSConnection(http.client.HTTPConnection):
     default_port = http.client.HTTPS_PORT
     _capsule_scheme = "https"
 
-    def __init__(self, host, port=None, *, timeout=None, source_address=None, context=None, blocksize=8192):
+    def __init__(
+        self,
+        host,
+        port=None,
+        *,
+        timeout=socket._GLOBAL_DEFAULT_TIMEOUT,
+        source_address=None,
+        context=None,
+        blocksize=8192,
+    ):
         super().__init__(host, port, timeout, source_address, blocksize)
         self._context = context
 

@@ -14,7 +14,7 @@ from ._http_client import Wire
 
 
 class _LateWire(Wire):
-    """Sends when it is read: what takes too long is then a response that does not come, as urllib3 expects it."""
+    """Sends when it is read: urllib3 says only then how long the response may take."""
 
     _asked = None
 

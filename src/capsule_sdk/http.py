@@ -8,6 +8,7 @@ await http.aget("https://api.example.com/items")
 """
 
 import base64
+import errno
 import json as _json
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ from . import _loop, _wire
 
 __all__ = [
     "ConnectionFailed",
+    "ConnectionRefused",
     "Denied",
     "HTTPError",
     "Headers",
@@ -84,6 +86,13 @@ class ConnectionFailed(RequestError, ConnectionError):
     __module__ = "capsule.http"
 
 
+class ConnectionRefused(ConnectionFailed, ConnectionRefusedError):
+    """The host is there, and nobody listens at that port."""
+
+    __module__ = "capsule.http"
+    errno = errno.ECONNREFUSED
+
+
 class HTTPError(RequestError):
     """What `raise_for_status` raises; `response` is the response."""
 
@@ -96,6 +105,7 @@ class HTTPError(RequestError):
 
 _FAILURES = {
     "connection": ConnectionFailed,
+    "refused": ConnectionRefused,
     "timeout": Timeout,
 }
 _REFUSALS = {kind.__name__: kind for kind in (TooLarge, TooManyRedirects)}
@@ -187,22 +197,26 @@ def request(method, url, **options):
     (a dict or pairs). `headers` is a dict or pairs. `timeout` is in seconds, for all of it. `allow_redirects` says
     whether redirects are followed. Raises RequestError.
     """
+    _check_names("request", options)
     payload = _payload(method, url, **options)
     return _response(_wire.call("http", payload, _error), method)
 
 
 async def arequest(method, url, **options):
     """As `request`; other tasks of the event loop go on meanwhile."""
+    _check_names("arequest", options)
     payload = _payload(method, url, **options)
     return _response(await _loop.call("http", payload, _error), method)
 
 
-def _of(method):
-    def send(url, **options):
-        return request(method, url, **options)
+def _of(method, *places):
+    """The two functions for a method. `places` are the options that may be given by position, as `requests` has it."""
 
-    async def asend(url, **options):
-        return await arequest(method, url, **options)
+    def send(url, *given, **options):
+        return request(method, url, **_named(send.__name__, places, given, options))
+
+    async def asend(url, *given, **options):
+        return await arequest(method, url, **_named(asend.__name__, places, given, options))
 
     for function, name in ((send, method.lower()), (asend, f"a{method.lower()}")):
         function.__name__ = function.__qualname__ = name
@@ -211,11 +225,28 @@ def _of(method):
     return send, asend
 
 
-get, aget = _of("GET")
-post, apost = _of("POST")
-put, aput = _of("PUT")
+def _named(function, places, given, options):
+    """All options by name. Raises TypeError, which names the function."""
+    if len(given) > len(places):
+        raise TypeError(f"{function}() takes a URL and {len(places)} more by position, and {len(given)} were given")
+    for name in places[: len(given)]:
+        if name in options:
+            raise TypeError(f"{function}() got multiple values for argument {name!r}")
+    _check_names(function, options)
+    return {**dict(zip(places, given, strict=False)), **options}
+
+
+def _check_names(function, options):
+    for name in options:
+        if name not in _payload.__kwdefaults__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+get, aget = _of("GET", "params")
+post, apost = _of("POST", "data", "json")
+put, aput = _of("PUT", "data", "json")
 delete, adelete = _of("DELETE")
-patch, apatch = _of("PATCH")
+patch, apatch = _of("PATCH", "data", "json")
 head, ahead = _of("HEAD")
 options, aoptions = _of("OPTIONS")
 
@@ -300,7 +331,7 @@ def _error(answer):
 def exchange(method, url, headers, body, timeout):
     """For `http.client` inside: one request as it stands, no redirect followed and no body unpacked.
 
-    Answers status, reason, headers as pairs, and the body. Raises RequestError.
+    Answers the response, and whether the body is whole. Raises RequestError.
     """
     payload = {
         "method": method,
@@ -310,7 +341,7 @@ def exchange(method, url, headers, body, timeout):
         "timeout": timeout,
         "follow": False,
         "decode": False,
+        "cut": True,
     }
     answer = _wire.call("http", payload, _error)
-    response = _response(answer, method)
-    return response.status_code, response.reason, response.headers.pairs, response.content
+    return _response(answer, method), answer.get("is_whole", True)

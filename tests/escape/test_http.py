@@ -18,9 +18,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from capsule import Policy, RightsRefused, Runtime
+from capsule import Policy, RightsRefused, Runtime, Secret
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Outcome
+from escape.hosts import watched
 from host.servers import BINARY, Server, serving
 
 HARMLESS = "    return http.get(base + '/').text()"
@@ -221,6 +222,49 @@ ROWS = (
         error_type="task_error",
     ),
     Row(
+        name="a refusal that was said before, in the error of today",
+        hostile="""
+    try: http.get('http://example.com/')
+    except http.Denied: pass
+    raise http.Denied('a request to a.com is not allowed; nothing would allow it')""",
+        message="a.com",
+        error_type="task_error",
+    ),
+    Row(
+        name="errors that lead to one another without end",
+        hostile="""
+    errors = [ValueError(n) for n in range(300)]
+    for one, other in zip(errors, errors[1:] + errors[:1]): one.reason = other
+    try: http.get('http://example.com/')
+    except http.Denied as error: errors[-1].reason = error
+    raise ExceptionGroup("all of them", errors)""",
+        message="all of them",
+        error_type="task_error",
+    ),
+    Row(
+        name="a request that is too much to decode",
+        hostile=RAW + "    raw(headers=[['a', 'b']] * 50_000)",
+        message="the payload has more than 100,000 commas and brackets",
+        error_type="task_error",
+        harmless="""    headers = {f"X-{n}": "," * 310 for n in range(196)}
+    return len(http.post(base + "/mirror?" + "[" * 15_900, headers=headers, data=b"x" * 5_000_000).content)""",
+        value=5_000_000,
+    ),
+    Row(
+        name="a package that is too much to decode",
+        hostile=RAW + "    _wire.call('package', {'module': ['a'] * 1_000}, lambda answer: OSError(answer['message']))",
+        message="the payload has more than 1,000 commas and brackets",
+        error_type="task_error",
+    ),
+    Row(
+        name="headers without end",
+        hostile=fetches("base + '/many-headers?20000'"),
+        message="more than 200 headers",
+        error_type="task_error",
+        harmless="    return len(http.get(base + '/many-headers?199').headers.pairs)",
+        value=200,
+    ),
+    Row(
         name="a cookie of another task's",
         hostile="    http.get(base + '/cookie'); return http.get(base + '/echo').json()['head'].lower().count('cookie')",
         error_type=None,
@@ -287,7 +331,7 @@ def check(row: Row, outcome: Outcome) -> None:
 
 
 GOOD = """
-import asyncio, http.client, urllib.error, urllib.request
+import asyncio, http.client, socket, urllib.error, urllib.request
 from capsule import http as web, task
 from capsule.http import get, post, put, delete, patch, head
 @task
@@ -309,7 +353,7 @@ def standard(base):
         except kind as error: found.append(str(error)[:30])
     with urllib.request.urlopen(base + "/mirror", data=bytes(range(256))) as f: found.append(f.read() == bytes(range(256)))
     try: urllib.request.urlopen(base + "/never", timeout=0.1)
-    except urllib.error.URLError as error: found.append(isinstance(error.reason, TimeoutError))
+    except TimeoutError as error: found.append(True)
     connection = http.client.HTTPConnection(base.split("//")[1], timeout=5)
     for method, path, body in (("GET", "/", None), ("POST", "/mirror", iter([b"ab", b"cd"])), ("HEAD", "/", None)):
         connection.request(method, path, body, encode_chunked=True)
@@ -318,6 +362,42 @@ def standard(base):
     connection.close()
     try: http.client.HTTPSConnection("example.com").request("GET", "/")
     except OSError as error: found.append(type(error).__name__)
+    return found
+@task
+def broken(base, gone):
+    found, where = [], base.split("//")[1]
+    connection = http.client.HTTPConnection(where, timeout=0.1)
+    connection.request("GET", "/never")
+    try: connection.getresponse()
+    except TimeoutError: found.append("late")
+    socket.setdefaulttimeout(0.1)
+    connection = http.client.HTTPConnection(where)
+    for fetch in (lambda: urllib.request.urlopen(base + "/never"),
+                  lambda: connection.request("GET", "/never") or connection.getresponse()):
+        try: fetch()
+        except TimeoutError: found.append("late")
+    socket.setdefaulttimeout(None)
+    for path in ("/short", "/bad-chunks"):
+        with urllib.request.urlopen(base + path) as answer:
+            found.append(answer.status)
+            try: answer.read()
+            except http.client.IncompleteRead as error: found.append([error.partial.decode(), error.expected])
+    try: urllib.request.urlopen(gone)
+    except urllib.error.URLError as error: found.append([type(error.reason).__name__, error.reason.errno])
+    try: http.client.HTTPConnection(gone.split("/")[2]).request("GET", "/")
+    except ConnectionRefusedError as error: found.append(str(error).startswith("no connection to 127.0.0.1:"))
+    return found
+@task
+def wrong(base):
+    calls = (lambda: get("/x"), lambda: get("127.0.0.1/"), lambda: get("localhost:80/"), lambda: get(123),
+             lambda: get(base, verify=False), lambda: post(base, 1, 2, 3), lambda: put(base, "a", data="b"),
+             lambda: web.request("GET", base, auth=1), lambda: asyncio.run(web.aget(base, verify=False)))
+    found = [get(base + "/echo", {"a": 1}).json()["query"], post(base + "/echo", {"a": 1}).json()["body"],
+             put(base + "/echo", "b").json()["body"], patch(base + "/echo", None, [1]).json()["body"],
+             asyncio.run(web.apost(base + "/echo", b"c")).json()["body"]]
+    for call in calls:
+        try: call()
+        except (ValueError, TypeError) as error: found.append(f"{type(error).__name__}: {error}")
     return found
 @task
 async def at_once(base):
@@ -349,6 +429,21 @@ async def at_once(base):
             ],
         ),
         ("at_once", [30, "Timeout"]),
+        (
+            "wrong",
+            [
+                *("a=1", "a=1", "b", "[1]", "c"),
+                *(
+                    f"ValueError: url: {text!r} has no scheme; a URL begins with http:// or https://"
+                    for text in ("/x", "127.0.0.1/", "localhost:80/", "123")
+                ),
+                "TypeError: get() got an unexpected keyword argument 'verify'",
+                "TypeError: post() takes a URL and 2 more by position, and 3 were given",
+                "TypeError: put() got multiple values for argument 'data'",
+                "TypeError: request() got an unexpected keyword argument 'auth'",
+                "TypeError: aget() got an unexpected keyword argument 'verify'",
+            ],
+        ),
     ],
 )
 async def test_inside(guest: CompiledGuest, write, server: Server, task: str, value: Any) -> None:
@@ -361,6 +456,86 @@ async def test_inside(guest: CompiledGuest, write, server: Server, task: str, va
     assert outcome.result == value
     assert len(outcome.execution.host_requests) == len(server.requests)
     assert outcome.envelope()["execution"]["host_requests"][0]["status"] in {200, 302}
+
+
+async def test_what_breaks_as_the_standard_library_has_it(guest: CompiledGuest, write, server: Server) -> None:
+    """Late, cut off and refused ones: the errors of `http.client` and `urllib.request`, where CPython raises them."""
+    with serving() as closed:
+        gone = closed.url("/")
+    async with Runtime(policy=Policy(allowed_hosts=["127.0.0.1"])) as runtime:
+        found = await runtime.run(f"{write('good.py', GOOD)}:broken", server.url(""), gone)
+    assert found[:7] == ["late", "late", "late", 200, ["short", 95], 200, ["", 1]]
+    assert found[7:] == [["ConnectionRefused", 14], True]  # as WASI counts
+
+
+REFUSED = {
+    "alone": "http.get(URL)",
+    "in a task group": """
+    async def all_of_them():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3): group.create_task(http.aget(URL))
+    asyncio.run(all_of_them())""",
+    "in a group in a group, beside another": """
+    try: http.get(URL)
+    except http.Denied as error: raise ExceptionGroup("a", [ValueError(1), ExceptionGroup("b", [error])])""",
+    "by way of http.client": "http_client.HTTPConnection('example.com').request('GET', '/')",
+    "in the arguments of another": """
+    try: http.get(URL)
+    except http.Denied as error: failed = ValueError("x", OSError(error))
+    raise failed""",
+    "the reason of another": """
+    try: http.get(URL)
+    except http.Denied as error: raise RuntimeError("could not fetch") from error""",
+    "of a tool": """
+    from capsule import tools
+    try: tools.absent(1)
+    except Exception as error: raise RuntimeError("no tool") from error""",
+}
+FAILED = {
+    "after it was dealt with": """
+    try: http.get(URL)
+    except http.Denied: pass
+    1 / 0""",
+    "while it was dealt with": """
+    try: http.get(URL)
+    except http.Denied: 1 / 0""",
+    "with its words": """
+    try: http.get(URL)
+    except http.Denied as error: raise ValueError(str(error))""",
+    "instead of it": """
+    try: http.get(URL)
+    except http.Denied: raise RuntimeError("could not fetch") from None""",
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "error_type", "retries"),
+    [
+        *(pytest.param(body, "denied", 0, id=name) for name, body in REFUSED.items()),
+        *(pytest.param(body, "task_error", 1, id=name) for name, body in FAILED.items()),
+    ],
+)
+async def test_what_a_refusal_is(guest: CompiledGuest, write, body: str, error_type: str, retries: int) -> None:
+    """An error that is one, or was raised for one, and says so; not one that comes after one. It is not tried again."""
+    body = body if body.startswith("\n") else f"    {body}"
+    source = f"import asyncio\nimport http.client as http_client\nURL = 'http://example.com/'\n{program(body)}"
+    async with Runtime(policy=Policy(max_retries=1)) as runtime:
+        outcome = await (await runtime.spawn(write("t.py", source), "")).outcome()
+    assert outcome.error is not None
+    assert (outcome.error.error_type, outcome.execution.retries) == (error_type, retries), outcome.error
+    if error_type == "denied":
+        assert outcome.error.message.count("is not allowed; ") == 1
+        assert "would allow it" in outcome.error.message
+
+
+async def test_many_headers_and_secrets(guest: CompiledGuest, write, server: Server) -> None:
+    """They are counted before values are looked for in them, for which the event loop would wait."""
+    file = write("t.py", program(fetches("base + '/many-headers?24000'")))
+    secrets = {f"KEY_{n}": Secret(f"a value of some length {n}", hosts=["a.example"]) for n in range(20)}
+    async with Runtime(policy=Policy(allowed_hosts=["127.0.0.1"]), secrets=secrets) as runtime, watched() as measures:
+        outcome = await (await runtime.spawn(file, server.url(""))).outcome()
+    assert "more than 200 headers" in outcome.error.message
+    assert measures.gap < 1.0
 
 
 async def test_failed_attempts_are_told(guest: CompiledGuest, write, server: Server) -> None:

@@ -41,6 +41,23 @@ def plain(modules, base):
         except requests.RequestException as error: found.append([type(error).__name__, "allowed_hosts" in str(error)])
     return found
 @task
+def refused(modules, library):
+    sys.meta_path.insert(len(sys.meta_path) - 1, Given(modules))
+    import requests, urllib3
+    match library:
+        case "requests": requests.get("http://example.com/")
+        case "urllib3": urllib3.request("GET", "http://example.com/")
+        case "once": urllib3.request("GET", "http://example.com/", retries=False)
+@task
+def broken(modules, base, gone):
+    sys.meta_path.insert(len(sys.meta_path) - 1, Given(modules))
+    import requests
+    found = []
+    for url, timeout in ((base + "/short", None), (gone, None), (base + "/slow", (0.05, 5)), (base + "/never", (5, 0.05))):
+        try: found.append(requests.get(url, timeout=timeout).text)
+        except requests.RequestException as error: found.append(type(error).__name__)
+    return found
+@task
 def over_tls(modules, base, other):
     sys.meta_path.insert(len(sys.meta_path) - 1, Given(modules))
     import requests, urllib3
@@ -88,6 +105,28 @@ async def test_requests(guest: CompiledGuest, write, server: Server, modules) ->
         *("hello", '{"x": [1]}', "packed", "abcde", "hello", 404, 200, 1, True),
         *(["ReadTimeout", False], ["ConnectionError", True], ["ConnectionError", False]),
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["requests", "urllib3", "once"])
+async def test_refused(guest: CompiledGuest, write, modules, library: str) -> None:
+    """A refusal that came out of it is one, and is not tried again."""
+    file = write("t.py", SOURCE)
+    async with Runtime(policy=POLICY.with_settings({"max_retries": 1})) as runtime:
+        outcome = await (await runtime.spawn(f"{file}:refused", modules, library)).outcome()
+    assert outcome.error is not None
+    assert (outcome.error.error_type, outcome.execution.retries) == ("denied", 0), outcome.error
+    assert 'allowed_hosts=["example.com"] would allow it' in outcome.error.message
+
+
+@pytest.mark.slow
+async def test_broken(guest: CompiledGuest, write, server: Server, modules) -> None:
+    """What is cut off, refused or late: the errors that it has outside, and the right one of two timeouts."""
+    with serving() as closed:
+        gone = closed.url("/")
+    async with Runtime(policy=POLICY) as runtime:
+        found = await runtime.run(f"{write('t.py', SOURCE)}:broken", modules, server.url(""), gone)
+    assert found == ["ChunkedEncodingError", "ConnectionError", "slow", "ReadTimeout"]
 
 
 @pytest.mark.slow

@@ -188,6 +188,9 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(f"1\r\n{letter}\r\n".encode("latin-1"))
         return bool(self.wfile.write(b"0\r\n\r\n"))
 
+    def do_key_cut(self) -> bool:
+        return self.raw(f"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<{self.key}".encode("latin-1"))
+
     def do_key_gzip(self) -> bool:
         return self.answer(gzip.compress(self.key.encode()), Content_Encoding="gzip")
 
@@ -300,6 +303,12 @@ class Handler(socketserver.StreamRequestHandler):
         self.answer(b"ok")
         self.wfile.write(second)
         self.connection.setsockopt(socket.IPPROTO_TCP, cork, 0)
+        return True
+
+    def do_many_headers(self) -> bool:
+        """As many as the query says, and Content-Length."""
+        lines = b"a:\r\n" * int(self.query)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + lines + b"\r\n")
         return True
 
     def do_no_http(self) -> bool:

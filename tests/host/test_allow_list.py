@@ -290,3 +290,10 @@ def test_bad_caps(settings: dict[str, object]) -> None:
     """Each cap has a range."""
     with pytest.raises(InvalidPolicy, match=next(iter(settings))):
         Policy(**settings)
+
+
+@pytest.mark.parametrize("text", ["http://a.com", "https://a.com:8443", "http://a.com/x"])
+def test_a_scheme(text: str) -> None:
+    """A URL is no host, and the error says what to leave out."""
+    with pytest.raises(InvalidPolicy, match="leave the scheme out"):
+        Policy(allowed_hosts=[text])

@@ -458,8 +458,35 @@ async def test_nobody_listens(web: Web) -> None:
     """A closed port is an answer."""
     with serving() as gone:
         url = gone.url("/")
-    assert (await web.failed(url)).startswith("connection: no connection to 127.0.0.1:")
+    assert (await web.failed(url)).startswith("refused: no connection to 127.0.0.1:")
     assert web.told == [("GET", url, 0, 0)]
+
+
+async def test_many_headers(web: Web, server: Server) -> None:
+    """A response has at most as many as a request may have; one with more has failed, and the next is answered."""
+    assert len((await web.get(server.url("/many-headers?199")))["headers"]) == 200
+    text = await web.failed(server.url("/many-headers?200"))
+    assert text == f"connection: 127.0.0.1:{server.port} answers with more than 200 headers"
+    assert await web.body(server.url("/")) == b"hello"
+
+
+@pytest.mark.parametrize("path", ["/short", "/bad-chunks", "/large-chunk"])
+async def test_a_body_that_is_cut_off(web: Web, server: Server, path: str) -> None:
+    """The request has failed; or it is an answer that says so, for those who ask for what came."""
+    assert (await web.failed(server.url(path))).endswith("hung up too early")
+    answer = await web.get(server.url(path), cut=True)
+    assert (answer["status"], answer["is_whole"]) == (200, False)
+    assert base64.b64decode(answer["body"]) == {"/short": b"short", "/large-chunk": b"abc"}.get(path, b"")
+    assert "is_whole" not in await web.get(server.url("/"), cut=True)
+
+
+async def test_who_is_refused_by_address_is_not_told_of(web: Web, server: Server) -> None:
+    """Nothing was sent."""
+    limited(web, allowed_hosts=["*", "a.example"])
+    web.names |= {"b.example": ["127.0.0.1"], "a.example": ["169.254.169.254"]}
+    for host in ("127.0.0.1", "a.example", "b.example"):
+        await web.denied(server.url("/", host))
+    assert web.told == []
 
 
 async def test_plain_text_where_tls_is_asked_for(web: Web, server: Server) -> None:

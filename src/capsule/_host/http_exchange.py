@@ -16,13 +16,14 @@ import httpx2
 import msgspec
 
 from .._hosts import Address, normal_address
+from .._scrubbing import Scrubber
 from .._values import HostRequest
 from ..errors import Denied, InvalidArguments
 from ..policy import format_size
 from .allow_list import allow_list, is_by_address_only
 from .http import Http, HttpCaller
 from .http_client import HttpClient, Incoming, Outgoing
-from .http_network import NO_TLS
+from .http_network import NO_TLS, REFUSED
 from .http_packing import MOST_LAYERS, can_open
 from .http_request import Asked, Hop, check_request, hop_after
 from .http_secrets import Carried, carried_by
@@ -33,6 +34,10 @@ __all__ = ["serve"]
 MOST_ADDRESSES = 4
 """Of the addresses that a name has, so many are tried."""
 
+
+MOST_HEADERS = 200
+"""Of a response, as many as a request may have. Each is looked through for values of secrets, which takes a while for
+thousands of them; http.client itself stops at 100."""
 
 WITHOUT_TURN, PIECE = 10_000, 500
 """Bytes of a body after which others have a turn of the event loop, and as how many bytes each piece of it counts."""
@@ -97,7 +102,7 @@ class _Exchange:
             raise Denied(f"a request to {hop.url.place}", _allow_line(hop))
 
     async def _send(self, hop: Hop, carried: Carried) -> dict[str, Any]:
-        began, status, body = time.monotonic(), 0, bytearray()
+        began, status, body, is_refused = time.monotonic(), 0, bytearray(), False
         try:
             addresses = await self._addresses(hop)
             carried.check_addresses(addresses)
@@ -105,20 +110,41 @@ class _Exchange:
             outgoing = Outgoing(hop.method, *filled)
             async with self._client.send(outgoing, addresses, self._caller.share) as response:
                 status = response.status
-                await self._read(response, body, hop)
+                _check_headers(response, hop)
+                is_whole = await self._read(response, body, hop)
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise _failure(error, hop) from None
+        except Denied:
+            is_refused = not status  # or it was sent, and its response is too large
+            raise
         finally:
-            took = round((time.monotonic() - began) * 1000, 3)
-            url = self._caller.secrets.scrub(str(hop.url))
-            told = HostRequest(method=hop.method, url=url, status=status, bytes=len(body), duration_ms=took)
-            self._caller.tell(told)
-        return self._answer(response, bytes(body), hop)
+            if not is_refused:
+                self._tell(hop, status, len(body), time.monotonic() - began)
+        answer = self._answer(response, bytes(body), hop)
+        return answer if is_whole else {**answer, "is_whole": False}
 
-    async def _read(self, response: Incoming, body: bytearray, hop: Hop) -> None:
-        """Read the body into `body`, without values of secrets. Raises TooLarge."""
-        packings = self._packings(response, hop)
+    def _tell(self, hop: Hop, status: int, size: int, seconds: float) -> None:
+        url, took = self._caller.secrets.scrub(str(hop.url)), round(seconds * 1000, 3)
+        self._caller.tell(HostRequest(method=hop.method, url=url, status=status, bytes=size, duration_ms=took))
+
+    async def _read(self, response: Incoming, body: bytearray, hop: Hop) -> bool:
+        """Read the body into `body`, without values of secrets. Whether all of it came. Raises TooLarge."""
         scrubber = self._caller.secrets.scrubber() if self._caller.secrets else None
+        is_whole = True
+        try:
+            await self._read_pieces(response, body, scrubber, self._packings(response, hop))
+        except httpx2.RemoteProtocolError:
+            if not self._asked.cut:
+                raise
+            is_whole = False
+        if scrubber:
+            body += scrubber.rest()
+            self._check_size(len(body))
+        return is_whole
+
+    async def _read_pieces(
+        self, response: Incoming, body: bytearray, scrubber: Scrubber | None, packings: list[str]
+    ) -> None:
         work = 0
         async with aclosing(response.pieces(packings)) as pieces:
             async for piece in pieces:
@@ -128,9 +154,6 @@ class _Exchange:
                 if work > WITHOUT_TURN:  # one read may bring thousands of pieces, and a piece be a megabyte
                     work = 0
                     await anyio.lowlevel.checkpoint()
-        if scrubber:
-            body += scrubber.rest()
-            self._check_size(len(body))
 
     def _packings(self, response: Incoming, hop: Hop) -> list[str]:
         """The packings that are opened here: all or none. Where there are secrets all are: nobody finds a value in a
@@ -187,6 +210,11 @@ class _Exchange:
         return await self._http.addresses(hop.url.host, hop.url.port, self._caller.look_ups)
 
 
+def _check_headers(response: Incoming, hop: Hop) -> None:
+    if len(response.headers) > MOST_HEADERS:
+        raise Failed("connection", f"{hop.url.place} answers with more than {MOST_HEADERS} headers")
+
+
 def _next(hop: Hop, status: int, location: str) -> Hop:
     try:
         return hop_after(hop, status, location)
@@ -227,7 +255,8 @@ def _failure(error: Exception, hop: Hop) -> Failed:
         return Failed("timeout", f"{place} did not take a connection in time")
     if isinstance(error, httpx2.ConnectError):
         is_tls = str(error) == NO_TLS
-        return Failed("connection", f"no secure connection to {place}" if is_tls else f"no connection to {place}")
+        kind = "refused" if str(error) == REFUSED else "connection"
+        return Failed(kind, f"no secure connection to {place}" if is_tls else f"no connection to {place}")
     if isinstance(error, httpx2.DecodingError):
         return Failed("connection", f"the body from {place} is not what its Content-Encoding says")
     if isinstance(error, httpx2.RemoteProtocolError):

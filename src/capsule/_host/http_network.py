@@ -22,13 +22,16 @@ import httpcore2
 
 from .._backend import loop_with_readers
 
-__all__ = ["NO_TLS", "ToAddress"]
+__all__ = ["NO_TLS", "REFUSED", "ToAddress"]
 
 MOST_READ = 16 * 1024
 """Bytes of one read. What came is worked on without a turn for others, and may be hundreds of small answers."""
 
 NO_TLS = "no TLS"
 """The text of a ConnectError when there was a connection, but no handshake."""
+
+REFUSED = "refused"
+"""The same when nobody listens."""
 
 
 class ToAddress(httpcore2.AsyncNetworkBackend):
@@ -49,6 +52,8 @@ class ToAddress(httpcore2.AsyncNetworkBackend):
                 return await _connected(address, port)
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
+        except ConnectionRefusedError:
+            raise httpcore2.ConnectError(REFUSED) from None
         except OSError as error:
             raise httpcore2.ConnectError(str(error)) from None
 

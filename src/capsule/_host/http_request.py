@@ -52,6 +52,9 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     decode: bool = True
     """Whether a compressed body is opened here; otherwise it comes as it was sent."""
 
+    cut: bool = False
+    """Whether a body that ends too early is an answer, which says so; otherwise the request has failed."""
+
 
 class Hop(msgspec.Struct, frozen=True):
     """One request on its way to one place."""

@@ -20,6 +20,7 @@ MOST_URL = 16_000
 
 _NEVER = re.compile(r"[\x00-\x20\\\x7f]")
 _AUTHORITY = re.compile(r"//|[/?#]")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]")  # the parser takes the host for a scheme
 _PORTS = {"http": 80, "https": 443}
 _SEGMENT = "[A-Za-z0-9_~-][A-Za-z0-9_~.-]*"
 _PLAIN = re.compile(
@@ -96,6 +97,8 @@ def _parsed(text: str) -> Url:
     try:
         url = httpx2.URL(text)
         scheme = url.scheme
+        if not scheme or _HOST_AND_PORT.match(text):
+            raise InvalidArguments(f"url: {text[:100]!r} has no scheme; a URL begins with http:// or https://")
         if scheme not in _PORTS:
             raise Denied(f"a request to {scheme[:20] or 'no'}: URLs", "http: or https: in their place")
         if url.userinfo or any("@" in part for part in _AUTHORITY.split(text, maxsplit=2)[1:2]):
