@@ -8,7 +8,7 @@ import types
 
 import _capsule_probe
 
-from . import _byte_code, _loop, _modules, _packages, _refusals, _reserve, _rights, _session, _wire
+from . import _byte_code, _loop, _modules, _packages, _refusals, _reserve, _rights, _session, _sqlite, _wire
 from ._json_text import NotJSON
 from ._wire import encode as to_json
 
@@ -30,7 +30,7 @@ class _Source:
 
 def handle(request):
     """Answer one request of the host."""
-    is_loaded = True
+    is_loaded, is_task = True, False
     _reserve.keep()
     try:
         asked, end = _wire.read(request)
@@ -41,10 +41,13 @@ def handle(request):
                 is_loaded = False
                 _load(_cut(request, end, asked["program"].pop("texts", ())), **asked["program"])
                 is_loaded = True
+            is_task = "function" in asked
             answer = _evaluate(asked) if "code" in asked else _answer(_do(asked))
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
         _reserve.kept.clear()
         answer = _failure(error, is_loaded)
+    if is_task:
+        _sqlite.close_all()
     _wire.flush()
     return answer
 

@@ -5,10 +5,10 @@ there takes a tenth of a megabyte of the snapshot. A module of the application m
 file beside a program may outside.
 """
 
-import functools
 import importlib
-import os
 import sys
+
+from . import _sqlite
 
 NAMES = """
 argparse array calendar cmath configparser csv decimal difflib fractions glob graphlib gzip hmac html.parser
@@ -39,7 +39,7 @@ def mend(module):
         case "socket":
             module.getfqdn = _name_of
         case "sqlite3" | "sqlite3.dbapi2":
-            module.connect = _drawing(module.connect)
+            _sqlite.mend(module)
 
 
 def _name_of(name=""):
@@ -48,19 +48,6 @@ def _name_of(name=""):
     """
     name = name.strip()
     return "localhost" if name in {"", "0.0.0.0", "::"} else name  # noqa: S104 - as CPython does
-
-
-def _drawing(real):
-    """`sqlite3.connect`, whose SQLite finds no source of chance here and would draw the same in every sandbox."""
-
-    @functools.wraps(real)
-    def connect(*args, **kwargs):
-        connection = real(*args, **kwargs)
-        connection.create_function("random", 0, lambda: int.from_bytes(os.urandom(8), "little", signed=True))
-        connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, size or 0)))
-        return connection
-
-    return real if hasattr(real, "__wrapped__") else connect
 
 
 def makes_way(name):

@@ -1,4 +1,6 @@
-"""What to say to somebody whose program looked for a file or a variable that it was not given. It decides nothing."""
+"""Which folders there are, and what to say to somebody whose program looked for a file or a variable that it was not
+given. What may be done is decided by the host.
+"""
 
 import errno
 import posixpath
@@ -19,10 +21,19 @@ def hint(error):
     return ""
 
 
-def _of_file(path, number):
+def mode_of(path):
+    """What may be done with a path in one of the folders, "ro" or "rw"; None for another."""
+    return folders.get(_folder_of(path))
+
+
+def _folder_of(path):
     found = [name for name in folders if path == name or path.startswith(name.rstrip("/") + "/")]
-    if found:
-        name = max(found, key=len)
+    return max(found, key=len, default=None)
+
+
+def _of_file(path, number):
+    name = _folder_of(path)
+    if name is not None:
         if folders[name] == "ro" and number in _READ_ONLY:
             given = '{"path": ' + _quoted(_as_written(name)) + ', "mode": "read-write"}'
             return f"{name} can only be read; allowed_files=[{given}] would let the task write"

@@ -7,11 +7,12 @@ does nothing wrong, must pass in the same runtime.
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,25 @@ ROWS = (
     changes("setting times", "os.utime('data/x.txt', (0, 0))"),
     refused(
         "a database", "__import__('sqlite3').connect('data/q.db').execute('create table t(a)')", "OperationalError"
+    ),
+    refused(
+        "writing into a database that can only be read",
+        "__import__('sqlite3').connect('data/r.db').execute('insert into t values(2)')",
+        "OperationalError",
+        harmless="    return __import__('sqlite3').connect('data/r.db').execute('select a from t').fetchall()",
+        value=[[1]],
+    ),
+    refused(
+        "the same, with a URI that says how to open it",
+        "__import__('sqlite3').connect('file:data/r.db?mode=rwc&nolock=0', uri=True).execute('delete from t')",
+        "OperationalError",
+        harmless="    return __import__('sqlite3').connect('file:data/r.db', uri=True).execute('select a from t').fetchone()",
+        value=[1],
+    ),
+    refused(
+        "a database outside, by a URI without locks",
+        "__import__('sqlite3').connect('file:data/../../outside/secret.txt?mode=ro&nolock=1', uri=True)",
+        "OperationalError",
     ),
     refused(
         "a database outside",
@@ -291,6 +311,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             os.mknod(folder / "socket", 0o600 | stat.S_IFSOCK)
     with (project / "data" / "huge").open("wb") as huge:
         huge.truncate(10 << 30)
+    with closing(sqlite3.connect(project / "data" / "r.db")) as database, database:
+        database.executescript("create table t(a); insert into t values(1)")
     (project / "pyproject.toml").touch()
     monkeypatch.chdir(project)
     before = listing(outside), listing(project / "data")
