@@ -47,7 +47,7 @@ def handle(request):
         _reserve.kept.clear()
         answer = _failure(error, is_loaded)
     if is_task:
-        _sqlite.close_all()
+        _sqlite.roll_back()
     _wire.flush()
     return answer
 

@@ -34,11 +34,15 @@ def mend(module):
     module.Connection, module.Cursor, module.connect = Connection, Cursor, connect
 
 
-def close_all():
-    """Close what a program left open, as the end of a process does: a lock would stay for ever."""
-    with contextlib.suppress(Exception):
-        for each in list(_open.values()):
-            _sqlite3.Connection.close(each)
+def roll_back():
+    """End the transactions that a task left open, as the end of a process does: their locks would stay for ever.
+
+    The connections stay: one that a module holds is used again by the next message of a task that lives.
+    """
+    for each in list(_open.values()):
+        with contextlib.suppress(_sqlite3.Error):  # it is closed, or belongs to another thread
+            if each.in_transaction:
+                _sqlite3.Connection.rollback(each)
 
 
 @functools.wraps(_sqlite3.connect)

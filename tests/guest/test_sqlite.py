@@ -284,6 +284,22 @@ async def test_a_transaction_that_is_left_open(guest: CompiledGuest, program: st
     assert [file.name for file in Path("out").iterdir()] == ["a.db"]
 
 
+async def test_a_task_that_lives_keeps_its_connection(guest: CompiledGuest, write) -> None:
+    """Between two messages it holds no lock, and the connection that its module made is there for the next."""
+    Path("out").mkdir(exist_ok=True)
+    program = write(
+        "lives.py",
+        "import sqlite3\nfrom capsule import task\nkept = sqlite3.connect('out/b.db')\n"
+        "kept.execute('create table if not exists t(a)')\n"
+        "@task\ndef main(commits):\n    kept.execute('insert into t values(1)')\n    if commits: kept.commit()\n"
+        "    return kept.execute('select count(*) from t').fetchone()[0]\n",
+    )
+    async with runtime_with("out:rw") as runtime:
+        live = await runtime.spawn(f"{program}:main")
+        assert [await live(True), await live(False), await live(True)] == [1, 2, 2]
+        assert not Path("out/b.db.lock").exists()
+
+
 async def test_a_lock_that_is_left_behind(guest: CompiledGuest, program: str) -> None:
     """By a sandbox that was ended: others are told that the database is locked, until somebody removes the lock."""
     async with runtime_with("out:rw", timeout="1s") as runtime:
