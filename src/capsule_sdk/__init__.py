@@ -14,11 +14,14 @@ from ._wire import TaskFailed
 __all__ = ["ActorStopped", "MailboxFull", "TaskFailed", "ToolError", "actor", "http", "task", "tools"]
 
 
-def __getattr__(name: str):
-    if name.startswith("_"):
-        raise AttributeError(name)
-    # An ImportError also for `capsule.name`: it passes through `from capsule import name` with its text unchanged.
-    raise ImportError(
+def not_here(name: str) -> str:
+    """Why `capsule` has no `name`, which it may have outside."""
+    return (
         f"capsule.{name} is not there inside the sandbox, which offers {', '.join(__all__)}; "
         "what starts or watches tasks belongs to the application outside"
     )
+
+
+def __getattr__(name: str):
+    # `from capsule import name` then asks for a module of that name, and _stdlib.Missing says the same.
+    raise AttributeError(name if name.startswith("_") else not_here(name))

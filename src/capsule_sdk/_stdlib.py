@@ -12,7 +12,7 @@ import sys
 import types
 import zlib
 
-from . import _ready
+from . import _ready, not_here
 
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "__pycache__", "site-packages"}
 
@@ -107,6 +107,9 @@ class Missing(importlib.abc.MetaPathFinder):
         self.why = why
 
     def find_spec(self, name, path=None, target=None):
+        package, _, last = name.rpartition(".")
+        if package in ("capsule", __package__) and not last.startswith("_"):
+            raise ImportError(not_here(last), name=name)
         reason = self.why(name) if "." not in name else None
         if reason:
             raise ModuleNotFoundError(f"no module named {name!r} in the sandbox: {reason}", name=name)

@@ -307,3 +307,17 @@ async def test_what_the_sandbox_does_not_offer(runtime: Runtime, write) -> None:
     """Importing what belongs to the application says so."""
     with pytest.raises(TaskFailed, match="belongs to the application outside"):
         await runtime.run(write("host.py", "from capsule import Runtime\ndef main(): ...\n"))
+
+
+async def test_a_program_can_ask_what_the_sandbox_offers(runtime: Runtime, write) -> None:
+    """A name that is not there is no attribute, as anywhere, and whoever insists on it is told why."""
+    source = (
+        "import capsule\ndef main():\n    found = [hasattr(capsule, 'Runtime'), getattr(capsule, 'nope', 1)]\n"
+        "    for line in ('from capsule import nope', 'import capsule.nope'):\n"
+        "        try:\n            exec(line)\n        except ImportError as error:\n            found.append(str(error))\n"
+        "    try:\n        capsule.nope\n    except AttributeError as error:\n        return [*found, str(error)]\n"
+    )
+    *found, first, second, third = await runtime.run(write("asks.py", source))
+    assert found == [False, 1]
+    assert first == second == third
+    assert first.startswith("capsule.nope is not there inside the sandbox, which offers ActorStopped")
