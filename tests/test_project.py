@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from capsule import InvalidPolicy, InvalidProject, Policy
 from capsule._guest.settings import SETTINGS
-from capsule._project_file import TABLES, line_of
+from capsule._project_file import TABLES
+from capsule._toml import TooMuch, check_shape, line_of
 from capsule.project import MAX_FILE, RIGHTS, Project, ceiling_of
 
 WHOLE = """\
@@ -84,13 +87,19 @@ WRONG = [
     ("[tasks]\ndefault_timeout = nan", 2, "default_timeout: nan is not a duration"),
     ("[tasks]\ndefault_max_retries = '2'", 2, "default_max_retries: '2' is not a whole number"),
     ("[tasks]\ndefault_allowed_hosts = 'a.com'", 2, "default_allowed_hosts: this is no list"),
-    ("[tasks]\ndefault_allowed_hosts = [\n 'a.com',\n 5\n]", 2, "default_allowed_hosts: 5 names no host"),
+    ("[tasks]\ndefault_allowed_hosts = [\n 'a.com',\n 5\n]", 4, "default_allowed_hosts: 5 names no host"),
     ("[tasks]\ndefault_allowed_hosts = ['http://a.com']", 2, "default_allowed_hosts: 'http://a.com' names no host"),
     ("[ceiling]\non_failure = {}", 2, "on_failure: {} is not known"),
     ("[ceiling]\nfamily_ram = []", 2, "family_ram: [] is not a size"),
     ("[workflow]\nname = 5", 2, 'name: 5 is no text of one line; write it as name = "..."'),
     ("[workflow]\nname = '''a\nb'''", 2, "is no text of one line"),
     ('[workflow]\nversion = "\\u001b[2J"', 2, "is no text of one line"),
+    ("tasks = {default_allowed_hosts = [ # [\n 'a.com',\n # ,\n 5]}", 1, "default_allowed_hosts: 5 names no host"),
+    ("[ceiling]\nallowed_hosts = [\n ''',[\n''', 'b.com'\n]", 3, "names no host"),
+    ("[ceiling]\nallowed_hosts = [ # a\n 'a.com', 'b.com',\n\n # 'c d'\n 'c d' ]", 6, "'c d' names no host"),
+    ("[tasks]\ndefault_env_variables = [\n 'A=1',\n 'B',\n 'A=2',\n 'C'\n]", 5, "A stands there twice"),
+    ("[tasks]\ndefault_allowed_files = [\n {path = 'a'},\n {path = 'b', mode = 'x'}]", 4, "'x' is no mode"),
+    ("[workflow]\nentrypoint = ':main'", 2, """':main' names no file; write it as "main.py:main\""""),
     ("[workflow]\nentrypoint = '/etc/passwd'", 2, "is no file of this project"),
     ("[workflow]\nentrypoint = '../other.py:main'", 2, "is no file of this project"),
     ('[workflow]\nentrypoint = "a\\u0000.py"', 2, "is no text of one line"),
@@ -109,6 +118,12 @@ WRONG = [
     ("[workflow]\n\nname = [1,\n", 3, "this is not TOML: "),
     ("[workflow]\n\n# deep\nname = " + "[" * 20_000 + "]" * 20_000, 4, "nested too deeply"),
     ("[workflow]\nname = " + "9" * 5_000, 2, "a number is too long"),
+    ("\n[" + "[" * 16 + "]" * 16 + "]", 2, "nested too deeply"),
+    ("\nx = " + "[{a=" * 9 + "1" + "}]" * 9, 2, "nested too deeply"),
+    ("\nx = [{},\n{" + "a." * 17 + "a = 1}]", 3, "a name has too many parts"),
+    ("\n['a" + "'.'a" * 17 + "']", 2, "a name has too many parts"),
+    ("\n[[" + "a." * 17 + "a]]", 2, "a name has too many parts"),
+    ("[a\n" * 20, 1, "this is not TOML: "),
     ("\n" * 3_000, 2_000, "more than 2,000 lines"),
 ]
 
@@ -163,6 +178,82 @@ def test_the_line_of_a_key(before: list[str], in_table: bool) -> None:
     text = "\n".join([*before, *head, "key = 1"])
     place = ("tasks", "key") if in_table else ("key",)
     assert line_of(text, place) == text.count("\n") + 1
+
+
+SLOW = [
+    ("[tasks]\nx = [\n", "[[[[[[[[[[[[1]]]]]]]]]]]],\n", "]\n"),
+    ("[tasks]\ndefault_allowed_hosts = [\n", '"api.example.com",\n', "]\n[workflow]\nnmae = 1\n"),
+    ("[tasks]\nx = [\n", "{a.b.c.d.e = 1},\n", "]\n"),
+    ("[tasks]\nx = [\n", "1,\n", ""),
+    ('[tasks]\nx = """\n', '""\n', ""),
+    ("[workflow]\n", "k = 1\n", ""),
+    ("x", ".a", " = 1"),
+    ("[x", ".a", "]"),
+    ("x = ", "[", ""),
+    ("x = ", "{a = ", ""),
+    ("x = ", "1", ""),
+    ("x = 1.", "1", ""),
+    ("x = ", "[],", ""),
+    ("", '"', ""),
+    ("", "'", ""),
+    ('x = "', "\\", ""),
+]
+
+
+@pytest.mark.parametrize(("before", "item", "after"), SLOW, ids=[str(number) for number in range(len(SLOW))])
+def test_an_error_is_found_in_linear_time(before: str, item: str, after: str) -> None:
+    """Twice the file takes about twice as long, for anybody may write one."""
+
+    def seconds(size: int) -> float:
+        text = before + item * min(size // len(item), 1900) + after
+        begin = time.thread_time()
+        with pytest.raises(InvalidProject):
+            Project.parse(text)
+        return time.thread_time() - begin
+
+    seconds(MAX_FILE // 8)  # what is loaded for the first error is loaded now
+    half, whole = (min(seconds(size - 1000) for _ in range(3)) for size in (MAX_FILE // 2, MAX_FILE))
+    assert whole < 3.5 * half + 0.02
+    assert whole < 1
+
+
+def reads(text: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+@settings(max_examples=500)
+@given(texts | st.text(alphabet="a=.,[]{}\n\"'#\\ 1", max_size=60))
+def test_a_line_is_that_of_its_statement(text: str) -> None:
+    """For each name of a text that is TOML: what stands above its line does not say it, and with its line it does.
+
+    Nothing but TooMuch and tomllib's own error is raised of any text.
+    """
+    text = text.replace("\r\n", "\n")
+    try:
+        check_shape(text)
+    except TooMuch as error:
+        assert 1 <= error.line <= text.count("\n") + 1
+        return
+    tables = reads(text)
+    lines = text.split("\n")
+    for table, value in (tables or {}).items():
+        names = [(table, key) for key in value] if isinstance(value, dict) else []
+        for place in [(table,), *names]:
+            line = line_of(text, place)
+            ends = range(line, len(lines) + 1)  # the statement may have more lines
+            assert not has(reads("\n".join(lines[: line - 1])), place)
+            assert has(next(filter(None, (reads("\n".join(lines[:end])) for end in ends)), None), place)
+
+
+def has(value: Any, place: tuple[str, ...]) -> bool:
+    for key in place:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
 
 
 def test_the_nearest_file_counts(tmp_path: Path) -> None:

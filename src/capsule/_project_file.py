@@ -1,19 +1,19 @@
-"""The text of a project file: its tables and keys, what is wrong with them, and on which line.
-
-tomllib keeps no positions, so they are found by reading the text once more, one statement after the other.
-"""
+"""The text of a project file: its tables and keys, and what is wrong with them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ._guest.settings import SETTINGS
+from ._toml import TooMuch, check_shape
 from .errors import InvalidPolicy, InvalidProject
 from .policy import Policy
 
-__all__ = ["TABLES", "InvalidKey", "line_of", "read_tables", "table_of"]
+__all__ = ["TABLES", "InvalidKey", "bad_item", "read_tables", "table_of"]
 
 _MOST_TEXT = 200  # characters of a name or a version
 _MOST_LINES = 2000
@@ -23,10 +23,10 @@ Place = tuple[str, ...]
 
 
 class InvalidKey(Exception):
-    """What is wrong with the file, and at which key."""
+    """What is wrong with the file, and at which key; of a list, at which item."""
 
-    def __init__(self, reason: str, place: Place) -> None:
-        self.reason, self.place = reason, place
+    def __init__(self, reason: str, place: Place, item: int | None = None) -> None:
+        self.reason, self.place, self.item = reason, place, item
         super().__init__(reason)
 
 
@@ -64,15 +64,15 @@ def read_tables(text: str, path: str) -> dict[str, Any]:
     import tomllib  # most runs have no project file
 
     try:
+        check_shape(text)
         return tomllib.loads(text)
+    except TooMuch as error:
+        raise InvalidProject(error.reason, path=path, line=error.line) from None
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
         found = re.match(r"line (\d+)", place)
         line = int(found[1]) if found else text.rstrip("\n").count("\n") + 1
         raise InvalidProject(f"this is not TOML: {reason}", path=path, line=line) from None
-    except (ValueError, RecursionError):  # a number too long for Python, or brackets within brackets
-        reason = "a value is nested too deeply, or a number is too long"
-        raise InvalidProject(reason, path=path, line=_first_bad_line(text)) from None
 
 
 def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -91,8 +91,24 @@ def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
         try:
             values[key.removeprefix("default_")] = check(key, value)
         except InvalidPolicy as error:
-            raise InvalidKey(str(error), (name, key)) from None
+            item = bad_item(value, partial(check, key))
+            raise InvalidKey(str(error), (name, key), item) from None
     return values
+
+
+def bad_item(value: Any, check: Callable[[Any], Any]) -> int | None:
+    """The first item with which `check` raises InvalidPolicy for `value`; None if it is no list, or none to check."""
+
+    def is_bad(size: int) -> bool:
+        try:
+            check(value[:size])
+        except InvalidPolicy:
+            return True
+        return False
+
+    if not isinstance(value, list) or is_bad(0):
+        return None
+    return bisect_left(range(1, len(value) + 1), True, key=is_bad)
 
 
 def _unknown_table(key: str, value: Any) -> str:
@@ -115,67 +131,3 @@ def _nearest(key: str, known: tuple[str, ...]) -> str:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
-
-
-def line_of(text: str, place: Place) -> int:
-    """The line, 1-based, of the statement in a valid text that says `place` first."""
-    table: Place = ()
-    for line, statement, value in _statements(text):
-        if statement.lstrip().startswith("["):
-            table = tuple(_only_path(value))
-            found: Any = value
-        else:
-            found = value
-            for key in reversed(table):
-                found = {key: found}
-        if _has(found, place):
-            return line
-    return 1
-
-
-def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Each statement with its first line and what it says by itself.
-
-    A statement is the shortest run of lines that is TOML: what is open at the end of a line, a text of many lines or a
-    list, makes no TOML before it is closed.
-    """
-    import tomllib
-
-    begin, lines = 1, text.split("\n")
-    for end in range(1, len(lines) + 1):
-        statement = "\n".join(lines[begin - 1 : end])
-        try:
-            value = tomllib.loads(statement)
-        except (ValueError, RecursionError):
-            continue
-        if value:
-            yield begin, statement, value
-        begin = end + 1
-
-
-def _first_bad_line(text: str) -> int:
-    """Where a text that is no TOML goes wrong: below its last good statement."""
-    line = 1
-    lines = text.split("\n")
-    for begin, statement, _ in _statements(text):
-        line = begin + statement.count("\n") + 1
-    while line < len(lines) and (not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#")):
-        line += 1
-    return min(line, len(lines))
-
-
-def _only_path(value: Any) -> Iterator[str]:
-    """The keys that lead to the innermost table of a header."""
-    while value:
-        value = value[0] if isinstance(value, list) else value
-        if value:
-            ((key, value),) = value.items()
-            yield key
-
-
-def _has(value: Any, place: Place) -> bool:
-    for key in place:
-        if not isinstance(value, dict) or key not in value:
-            return False
-        value = value[key]
-    return True

@@ -26,17 +26,20 @@ from typing import Any
 
 import msgspec
 
-from ._project_file import InvalidKey, line_of, read_tables, table_of
+from ._project_file import InvalidKey, bad_item, read_tables, table_of
 from ._rights import RIGHTS, rights_of
+from ._toml import line_of
 from .errors import InvalidPolicy, InvalidProject
 from .policy import Policy
 
-__all__ = ["FILE_NAME", "RIGHTS", "Project", "ceiling_of"]
+__all__ = ["FILE_NAME", "RIGHTS", "Project", "ceiling_of", "target_of"]
 
 FILE_NAME = "capsule.toml"
 
 MAX_FILE = 64 << 10
 """Bytes of a project file; larger ones are not project files."""
+
+_ENTRYPOINT = ("workflow", "entrypoint")
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +90,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def parse(cls, text: str, *, root: str | os.PathLike[str] = ".", path: str = FILE_NAME) -> Project:
         """The same for the text of such a file, which stands in the folder `root` and which errors call `path`."""
-        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        text = _normal(text)
         tables = read_tables(text, path)
         try:
             workflow, defaults, limits = (table_of(tables, name) for name in ("workflow", "tasks", "ceiling"))
             _check_entrypoint(workflow.get("entrypoint"), Path(root))
         except InvalidKey as error:
-            raise InvalidProject(error.reason, path=path, line=line_of(text, error.place)) from None
+            raise InvalidProject(error.reason, path=path, line=line_of(text, error.place, error.item)) from None
         policy = Policy().with_settings(_found(defaults, "tasks", text, root, path))
         ceiling = _ceiling(policy, _found(limits, "ceiling", text, root, path))
         return cls(root=Path(os.path.abspath(root)), policy=policy, ceiling=ceiling, **workflow)
@@ -116,6 +119,23 @@ def ceiling_of(
     return ceiling.within(ceiling.with_settings(dict(limits or {})))
 
 
+def target_of(project: Project) -> str | None:
+    """The entrypoint of `project`, in full; None if it has none. For those who run it: a project is as good without.
+
+    Raises InvalidProject, with the line, if it is not there.
+    """
+    if project.entrypoint is None:
+        return None
+    place = project.root / _file_of(project.entrypoint)
+    is_folder = place.is_dir()
+    if place.exists() and not is_folder:
+        return str(project.root / project.entrypoint)
+    what = "is a folder; name the .py file in it" if is_folder else "is not there; give its path below this folder"
+    file = project.root / FILE_NAME
+    line = line_of(_normal(_text_of(file)), _ENTRYPOINT)
+    raise InvalidProject(f"entrypoint: {project.entrypoint!r} {what}", path=_shown(file), line=line)
+
+
 def _ceiling(policy: Policy, limits: dict[str, Any]) -> Policy:
     ceiling = rights_of(policy).with_settings({name: value for name, value in limits.items() if name not in RIGHTS})
     more = Policy().with_settings({name: value for name, value in limits.items() if name in RIGHTS})
@@ -129,21 +149,38 @@ def _found(settings: dict[str, Any], table: str, text: str, root: str | os.PathL
         if name not in settings:
             continue
         key = f"default_{name}" if table == "tasks" else name
+
+        def anchored(value: Any, name: str = name) -> Any:
+            return getattr(Policy().with_settings({name: value}).anchored(root, inside=True), name)
+
         try:
-            found[name] = getattr(Policy().with_settings({name: settings[name]}).anchored(root, inside=True), name)
+            found[name] = anchored(settings[name])
         except InvalidPolicy as error:
             reason = f"{key}{str(error).removeprefix(name)}"
-            raise InvalidProject(reason, path=path, line=line_of(text, (table, key))) from None
+            line = line_of(text, (table, key), bad_item(settings[name], anchored))
+            raise InvalidProject(reason, path=path, line=line) from None
     return found
 
 
 def _check_entrypoint(entrypoint: str | None, root: Path) -> None:
     if entrypoint is None:
         return
-    place = Path(entrypoint.rpartition(":")[0] or entrypoint)
-    if place.is_absolute() or not _is_inside(root / place, root):
+    place = _file_of(entrypoint)
+    if not place:
+        raise InvalidKey(f'entrypoint: {entrypoint!r} names no file; write it as "main.py{entrypoint}"', _ENTRYPOINT)
+    if Path(place).is_absolute() or not _is_inside(root / place, root):
         reason = f"entrypoint: {entrypoint!r} is no file of this project; give its path below this folder"
-        raise InvalidKey(reason, ("workflow", "entrypoint"))
+        raise InvalidKey(reason, _ENTRYPOINT)
+
+
+def _file_of(entrypoint: str) -> str:
+    """Without the name of a task."""
+    path, colon, name = entrypoint.rpartition(":")
+    return path if colon and name.isidentifier() else entrypoint
+
+
+def _normal(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def _is_inside(file: Path, folder: Path) -> bool:

@@ -173,7 +173,10 @@ def test_a_project_is_for_its_own_files(write, tmp_path: Path, monkeypatch: pyte
 WRONG = [
     ("", ["run"], "which file? Give one: capsule run FILE. There is no capsule.toml"),
     ("[workflow]\n", ["run"], "[workflow] entrypoint = "),
-    ("[workflow]\nentrypoint = 'gone.py'", ["run"], "no such file"),
+    ("[workflow]\n\nentrypoint = 'gone.py'", ["run"], "capsule.toml:3: entrypoint: 'gone.py' is not there"),
+    ("[workflow]\nentrypoint = 'gone.py:main'", ["inspect"], "capsule.toml:2: entrypoint: 'gone.py:main' is not there"),
+    ("[workflow]\nentrypoint = '.'", ["run"], "capsule.toml:2: entrypoint: '.' is a folder; name the .py file in it"),
+    ("[workflow]\nentrypoint = ':main'", ["run"], "capsule.toml:2: entrypoint: ':main' names no file; write it as"),
     ("[workflow]\nentrypoint = '../t.py'", ["run"], "no file of this project"),
     (
         "[tasks]\n\nram = '1MB'",

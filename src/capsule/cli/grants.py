@@ -13,7 +13,7 @@ import msgspec
 
 from capsule import Policy, RightsRefused, UsageError
 from capsule.policy import Mount, project_root
-from capsule.project import FILE_NAME, Project, ceiling_of
+from capsule.project import FILE_NAME, Project, ceiling_of, target_of
 
 OPTIONS = {
     "allowed_hosts": "--allow-host",
@@ -104,11 +104,12 @@ def _entrypoint(project: Project | None) -> str:
         raise UsageError(
             f"which file? Give one: capsule run FILE. There is no {FILE_NAME} here or above that names one"
         )
-    if project.entrypoint is None:
+    target = target_of(project)
+    if target is None:
         raise UsageError(
             f'which file? Give one: capsule run FILE, or name it in {FILE_NAME}: [workflow] entrypoint = "..."'
         )
-    return str(project.root / project.entrypoint)
+    return target
 
 
 def _has_name(target: str) -> bool:
