@@ -85,7 +85,9 @@ MESSAGES = [
     (InvalidProgram("no task"), ["no task"]),
     (InvalidProject("no key 'x'", path="capsule.toml", line=3), ["capsule.toml:3: no key 'x'"]),
     (
-        RightsRefused("a.py", [Excess("main", "task", "a.py", 2, "allowed_hosts", ("a.com", "b.com"), ())]),
+        RightsRefused(
+            "a.py", [Excess("main", "task", "a.py", 2, "allowed_hosts", ("a.com", "b.com"), (), ("a.com", "b.com"))]
+        ),
         [
             "a.py declares",
             'a.py:2, task main: allowed_hosts=["a.com", "b.com"]',

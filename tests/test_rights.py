@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -181,6 +183,30 @@ def test_the_message() -> None:
         '  t.py:7, actor n2: allowed_hosts=["*"]; it may have only ["a.com"]\n'
         'Runtime(ceiling=Policy(allowed_hosts=["a.com", "b.com", "*"])) would allow it'
     )
+
+
+@pytest.mark.parametrize("place", [".", "..", "data", "elsewhere"])
+def test_the_line_that_is_told_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[str, str], str], place: str
+) -> None:
+    """It holds in the current folder, wherever the program's project is: relative paths start from there."""
+    file = write("project/t.py", "from capsule import task\n@task(allowed_files=['data', 'out:rw'])\ndef main(): ...\n")
+    write("project/pyproject.toml", "")
+    for folder in ("project/data", "project/out", "project/elsewhere"):
+        (tmp_path / folder).mkdir()
+    file = str(Path(file).resolve())
+    monkeypatch.chdir(tmp_path / "project" / place)
+    with pytest.raises(RightsRefused) as caught:
+        Runtime().check(file)
+    line = str(caught.value).splitlines()[-1].removesuffix(" would allow it")
+    eval(line, {"Runtime": Runtime, "Policy": Policy}).check(file)
+    told = {
+        ".": '["./data", "./out:rw"]',
+        "..": '["./project/data", "./project/out:rw"]',
+        "data": f'["./", "{tmp_path}/project/out:rw"]',
+        "elsewhere": f'["{tmp_path}/project/data", "{tmp_path}/project/out:rw"]',
+    }
+    assert line == f"Runtime(ceiling=Policy(allowed_files={told[place]}))"
 
 
 def test_a_workspace_that_there_is_none_of() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["WORKSPACE", "Mount", "anchored", "beyond", "narrowed", "normal_mounts", "project_root"]
+__all__ = ["WORKSPACE", "Mount", "anchored", "beyond", "from_here", "narrowed", "normal_mounts", "project_root"]
 
 Mode = Literal["ro", "rw"]
 
@@ -148,6 +148,15 @@ def project_root(file: str | os.PathLike[str]) -> str:
     return folder
 
 
+def from_here(folder: str) -> str:
+    """The shortest way to write an absolute path in a policy: from the current folder, if it lies below that."""
+    try:
+        below = _below(folder, os.path.realpath("."))
+    except OSError:  # the current folder is gone
+        return folder
+    return folder if below is None else f"./{below}"
+
+
 def _anchor(mount: Mount, root: Path, *, inside: bool) -> Mount:
     named = root / mount.host
     try:
@@ -172,6 +181,8 @@ def _split(text: str) -> tuple[str, str | None, str]:
     if not colon or mode not in ("ro", "rw") or not rest:
         rest, mode = text, "ro"
     host, colons, guest = rest.partition("::")
+    if ":" in guest:
+        raise ValueError(f"{text!r}: a name inside has no colon, as in HOST::/name:ro")
     return host, guest if colons else None, mode
 
 

@@ -29,7 +29,10 @@ class Right(msgspec.Struct, frozen=True):
     """Another field of a ceiling that grants the same."""
 
     text: Callable[[Any], str] = str
-    """An item as a person writes it, in a list of the policy and behind the option of the command line."""
+    """An item as a program declares it, and as a person writes it behind the option of the command line."""
+
+    granting: Callable[[Any], str] | None = None
+    """An item as a person writes it in a policy of this process, where that is not the same."""
 
 
 def _folder(mount: _mounts.Mount) -> str:
@@ -39,10 +42,15 @@ def _folder(mount: _mounts.Mount) -> str:
     return str(mount)
 
 
+def _folder_from_here(mount: _mounts.Mount) -> str:
+    """A folder as a policy names it: from the current folder, which need not be the root of the program's project."""
+    return f"{_mounts.from_here(mount.host)}{':rw' if mount.is_writable else ''}"
+
+
 RIGHTS: dict[str, Right] = {
     "allowed_hosts": Right(_hosts.beyond),
-    "allowed_files": Right(_mounts.beyond, also="mounts", text=_folder),
-    "mounts": Right(_mounts.beyond, also="allowed_files", text=_folder),
+    "allowed_files": Right(_mounts.beyond, also="mounts", text=_folder, granting=_folder_from_here),
+    "mounts": Right(_mounts.beyond, also="allowed_files", text=_folder, granting=_folder_from_here),
     "env_variables": Right(_variables.variables_beyond, text=_variables.name_of),
 }
 """Every right, by the field of the policy that grants it. All other fields are limits."""
@@ -61,6 +69,9 @@ class Excess(NamedTuple):
     wanted: tuple[str, ...]
     allowed: tuple[str, ...]
     """What it may be granted of that right."""
+
+    granting: tuple[str, ...]
+    """What a ceiling would hold of it, as it is written in this process, for the task or actor to be granted all."""
 
 
 def specs_of(program: Program) -> list[TaskSpec | ActorSpec]:
@@ -81,19 +92,19 @@ def excess_of(program: Program, spec: TaskSpec | ActorSpec, bound: Policy) -> It
             continue
         declared = getattr(Policy().with_settings({name: spec.settings[name]}), name)
         allowed = (*getattr(bound, name), *(getattr(bound, right.also) if right.also else ()))
-        wanted = tuple(map(right.text, right.beyond(declared, allowed)))
+        wanted = right.beyond(declared, allowed)
         if wanted:
-            yield _excess(program, spec, name, wanted, tuple(dict.fromkeys(map(right.text, allowed))))
+            texts = [tuple(dict.fromkeys(map(right.text, items))) for items in (wanted, allowed)]
+            granting = dict.fromkeys(map(right.granting or right.text, (*allowed, *wanted)))
+            yield _excess(program, spec, name, *texts, tuple(granting))
     workspace = spec.settings.get("workspace")
     if workspace is not None and bound.workspace is None:  # a limit, but nothing is no part of it to work with
-        yield _excess(program, spec, "workspace", (str(workspace),), ())
+        yield _excess(program, spec, "workspace", (str(workspace),), (), (str(workspace),))
 
 
-def _excess(
-    program: Program, spec: TaskSpec | ActorSpec, right: str, wanted: tuple[str, ...], allowed: tuple[str, ...]
-) -> Excess:
+def _excess(program: Program, spec: TaskSpec | ActorSpec, right: str, *items: tuple[str, ...]) -> Excess:
     kind: Literal["task", "actor"] = "actor" if isinstance(spec, ActorSpec) else "task"
-    return Excess(spec.name, kind, path_of(program, spec), spec.line, right, wanted, allowed)
+    return Excess(spec.name, kind, path_of(program, spec), spec.line, right, *items)
 
 
 def rights_of(policy: Policy) -> Policy:

@@ -151,7 +151,7 @@ def _allowing(excess: Sequence[Excess]) -> Iterator[str]:
     """The ceiling's lines with what is wanted in them."""
     for right in dict.fromkeys(each.right for each in excess):
         found = [each for each in excess if each.right == right]
-        items = dict.fromkeys(item for each in found for item in (*each.allowed, *each.wanted))
+        items = dict.fromkeys(item for each in found for item in each.granting)
         yield f"{right}={_value(right, list(items))}"
 
 

@@ -223,6 +223,26 @@ def test_inspect_shows_and_runs_nothing(write) -> None:
     assert "does not start" in done.stderr
 
 
+def test_inspect_shows_what_is_in_force(write) -> None:
+    """Limits of the project that are not the usual ones, and the files of tasks that go along."""
+    write("capsule.toml", "[tasks]\ndefault_max_retries = 2\n[ceiling]\nmax_output = '1KB'\nfamily_ram = '1GB'\n")
+    write("steps.py", "from capsule import task\n@task(workspace='8KB')\ndef step(): ...\n")
+    file = write("t.py", "from capsule import task\nfrom steps import step\n@task\ndef main(): step()\n")
+    for target in (file, f"{file}:main"):
+        lines = [" ".join(line.split()) for line in capsule("inspect", target).stdout.splitlines()]
+        assert lines[2:7] == [
+            "main() 4 compute MEDIUM (default) none",
+            "task ram 128MB (default)",
+            "timeout 30s (default)",
+            "max_retries 2 (default)",
+            "max_output 1KB, the ceiling",
+        ]
+        assert "step() steps.py:3 compute MEDIUM (default) none" in lines
+        assert lines.count("family_ram 1GB, the ceiling") == 2
+    write("capsule.toml", "[ceiling]\nworkspace = '4KB'\n")
+    assert "workspace 4KB, cut from 8KB" in capsule("inspect", file).stdout
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
 def test_inspect_in_a_terminal(write) -> None:
     """Colours, and no line longer than the terminal is wide."""

@@ -60,13 +60,35 @@ def test_folders() -> None:
     assert Path("data/y.txt").read_text() == "new"
 
 
-@pytest.mark.parametrize("mount", ["..", "/etc", "nowhere", "data/x.txt", "data::in", ""])
+@pytest.mark.parametrize(
+    "mount", ["..", "/etc", "nowhere", "data/x.txt", "data::in", "data::/in::ro", "data:bad::/in:x", "data::", ""]
+)
 def test_folders_that_are_refused(mount: str) -> None:
     """Nothing runs; the error says what is wrong, and shows nothing of ours."""
     done = capsule("run", "tools/main.py", "--mount", mount)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: mounts: ")
+    assert done.stderr.startswith("error: --mount: ")
+    assert "[" not in done.stderr, "how a policy is written"
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_option_is_told_as_it_is_written() -> None:
+    """The form that the option has, and for a name what is wrong with it."""
+    for mount, words in (
+        ("..", """'..' leads upwards; write the path without ".."; write it as --mount ./data, --mount ./out:rw or """),
+        ("data::/in::ro", "--mount: 'data::/in::ro': a name inside has no colon, as in HOST::/name:ro; write it as"),
+    ):
+        assert words in capsule("run", "tools/main.py", "--mount", mount).stderr
+    both = capsule("run", "tools/main.py", "--mount", "data::/in", "--mount", "tools::/in").stderr
+    assert both == "error: --mount: 'data' and 'tools' would both be called /in inside\n"
+
+
+def test_values_are_not_told_again() -> None:
+    """The command that would grant the rest has the names of variables that were given, and no value."""
+    arguments = ["--env", "OTHER=secret", "--env=MORE=secret", "--env", "PLAIN", "--", "--env", "K=word"]
+    done = capsule("run", "tools/asks.py", *arguments)
+    assert "secret" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(" tools/asks.py --env OTHER --env=MORE --env PLAIN -- --env K=word")
 
 
 def test_variables() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from capsule import Policy, RightsRefused, UsageError
+from capsule import InvalidPolicy, Policy, RightsRefused, UsageError
 from capsule.policy import Mount, project_root
 from capsule.project import FILE_NAME, Project, ceiling_of, target_of
 
@@ -72,10 +72,9 @@ def scope_of(target: str | None, grants: Grants) -> Scope:
     project = Project.find()
     if target is None:
         target = _entrypoint(project)
-    elif project is not None and not project.holds(target.rpartition(":")[0] if _has_name(target) else target):
+    elif project is not None and not project.holds(file_of(target)):
         project = None
-    root = project_root(target.rpartition(":")[0] if _has_name(target) else target)
-    mounts = Policy(mounts=tuple(grants.mounts)).anchored(root, inside=True).mounts  # type: ignore[arg-type]
+    mounts = _found(grants.mounts, project_root(file_of(target)))
     policy = project.policy if project is not None else Policy()
     policy = policy.with_settings({"mounts": (*policy.mounts, *mounts)})
     return Scope(target, project, policy, ceiling_of(project, grants.limits, grants.rights(mounts)))
@@ -88,15 +87,42 @@ def journal_file() -> Path:
 
 
 def what_would_allow(error: RightsRefused, argv: Sequence[str]) -> str:
-    """The command line, `argv` without the program's name, that would grant all that was refused."""
+    """The command line, `argv` without the program's name, that would grant all that was refused.
+
+    Values of `--env` are left out, for they may be secret: those names are asked of the environment.
+    """
     wanted = dict.fromkeys(
         (OPTIONS[each.right], item) for each in error.excess if each.right in OPTIONS for item in each.wanted
     )
     if not wanted or len(wanted) > _MOST_OPTIONS:
         return "capsule inspect shows all of it"
     options = [word for pair in wanted for word in pair]
-    words = ["capsule", *argv[:1], *options, *argv[1:]]
+    words = ["capsule", *argv[:1], *options, *_without_values(argv[1:])]
     return f"to grant it:\n  {_quoted(words)}"
+
+
+def _found(texts: Sequence[str], root: str) -> tuple[Mount, ...]:
+    """The folders of `--mount`, below `root`. Raises UsageError."""
+    try:
+        return Policy(mounts=tuple(map(Mount.parse, texts))).anchored(root, inside=True).mounts
+    except InvalidPolicy as error:
+        reason = str(error).removeprefix("mounts: ").partition("; write it as [")[0]
+    except ValueError as error:
+        reason = f"{error}; write it as --mount ./data, --mount ./out:rw or --mount ./data::/name:ro"
+    raise UsageError(f"--mount: {reason}")
+
+
+def _without_values(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command line with `NAME` where there was `--env NAME=value`."""
+    options, rest = (words[: words.index("--")], words[words.index("--") :]) if "--" in words else (words, ())
+    for before, word in zip(("", *options), options, strict=False):
+        if before == "--env":
+            yield word.partition("=")[0]
+        elif word.startswith("--env="):
+            yield "=".join(word.split("=")[:2])
+        else:
+            yield word
+    yield from rest
 
 
 def _entrypoint(project: Project | None) -> str:
@@ -112,9 +138,10 @@ def _entrypoint(project: Project | None) -> str:
     return target
 
 
-def _has_name(target: str) -> bool:
+def file_of(target: str) -> str:
+    """The path in `FILE` or `FILE:NAME`."""
     path, colon, name = target.rpartition(":")
-    return bool(colon and path and name.isidentifier())
+    return path if colon and path and name.isidentifier() else target
 
 
 def _quoted(words: list[str]) -> str:

@@ -6,13 +6,14 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capsule import CapsuleError, Declared, Policy, Runtime
 from capsule.policy import COMPUTE_LEVELS, format_size
 from capsule.project import FILE_NAME, RIGHTS, Project
 
-from .grants import Grants, Scope, scope_of
+from .grants import Grants, Scope, file_of, scope_of
 from .run import SUCCESS, WRONG_CALL
 from .screen import Screen
 from .terminal import one_line
@@ -24,7 +25,7 @@ _WIDE = 10_000
 """Columns where nobody looks: what goes to a file or a pipe is not wrapped."""
 
 _ALWAYS = ("compute", "ram", "timeout")
-_SIZES = {"ram", "max_output", "max_message", "max_response", "family_ram"}
+_SIZES = {"ram", "max_output", "max_message", "max_response", "family_ram", "workspace"}
 _DURATIONS = {"timeout", "idle_timeout", "restart_window"}
 
 
@@ -65,7 +66,7 @@ def _show(screen: Screen, scope: Scope, found: list[Declared]) -> None:
         name = f"{one_line(each.name + each.signature)}\n{each.kind}"
         rights = Text("\n").join(_styled(*words) for words in _rights(each)) or Text("none")
         limits = "\n".join(map(one_line, _limits(each, scope.policy)))
-        table.add_row(Text(name), str(each.line), Text(limits), rights)
+        table.add_row(Text(name), Text(one_line(_place(each, scope))), Text(limits), rights)
     if scope.project is not None:
         screen.result(one_line(_title(scope.project)))
     if sys.stdout.isatty():
@@ -84,6 +85,12 @@ def _title(project: Project) -> str:
     return f"project {name or project.root.name} ({FILE_NAME})"
 
 
+def _place(each: Declared, scope: Scope) -> str:
+    """The line, behind the name of its file if that is not the one that was asked about."""
+    own = Path(file_of(scope.target)).absolute()
+    return str(each.line) if own.match(each.path) else f"{each.path}:{each.line}"
+
+
 def _styled(text: str, style: str = "") -> Text:
     from rich.text import Text
 
@@ -91,8 +98,12 @@ def _styled(text: str, style: str = "") -> Text:
 
 
 def _limits(each: Declared, defaults: Policy) -> Iterator[str]:
-    """The limits that always matter, and those that are declared: what holds, and where it is from."""
-    names = dict.fromkeys((*_ALWAYS, *each.settings))
+    """The limits that always matter, and those that are declared or not what they are without a project and options:
+    what holds, and where it is from.
+    """
+    usual = Policy().within(Policy.largest())
+    other = (name for name in Policy.__struct_fields__ if getattr(each.policy, name) != getattr(usual, name))
+    names = dict.fromkeys((*_ALWAYS, *each.settings, *other))
     for name in (name for name in names if name not in RIGHTS):
         declared = each.settings.get(name)
         wanted = defaults.with_settings({} if declared is None else {name: declared})
@@ -105,6 +116,8 @@ def _limits(each: Declared, defaults: Policy) -> Iterator[str]:
 
 
 def _said(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
     if name in _SIZES:
         return format_size(value)
     if name in _DURATIONS:
