@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from capsule import Policy
 from capsule._guest.cache import CompiledGuest
+from capsule.project import RIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -36,10 +38,12 @@ PRINTS = {
         "nests_too_deeply  stack_overflow",
         "prints_too_much   answered 'done', after 1024 bytes of output",
         "fails_each_time   task_error, 2 retries",
+        "fills_its_workspace denied",
         "MailboxFull: Worker: 2 messages wait; Policy(max_mailbox=...) allows more, and a plain ask waits",
         "Worker.breaks: trap",
         "Worker.breaks: trap",
         "ActorStopped: Worker has stopped: trap: the task ended its own process (os._exit); return from the task instead",
+        "idler, when it had no message: None",
         "answers_too_much  invalid",
         "the result is too large: a text of 100021 bytes; max_message allows 65536",
         "calls_too_deeply  task_error",
@@ -49,12 +53,20 @@ PRINTS = {
         "more than 10 live sub-tasks is not allowed; a larger max_subtasks in the Policy would allow it (denied)",
         "asks_too_often    denied",
         "more than 5 HTTP requests for one message and its sub-tasks is not allowed; Policy(max_requests=6) would allow it",
-        "spends_with_its_family task_error",
-        "burns: fuel_exhausted: the task used up its fuel (fuel_exhausted)",
+        "spends_with_its_family fuel_exhausted",
+        "the fuel of the family is used up",
         "behaves           answered 'still here'",
+        "outgrows_its_family denied",
+        "a family with more than 400MB of ram is not allowed; a larger family_ram in the Policy would allow it (denied)",
+        "is_told_too_much denied",
+        "a response of more than 1KB is not allowed; a larger max_response would allow it",
+        "is_sent_around denied",
+        "following more than 3 redirects is not allowed; a larger max_redirects would allow it",
+        "max_sandboxes=2: 2 of 5 at once",
+        'max_memory="400MB": 3 of 5 at once',
         "below a ceiling: timeout",
         "RightsRefused: examples/limits.py declares more rights than it may be granted:",
-        'examples/limits.py:77, task asks_too_often: allowed_hosts=["localhost"]; it may have none',
+        'examples/limits.py:85, task asks_too_often: allowed_hosts=["localhost"]; it may have none',
         'Runtime(ceiling=Policy(allowed_hosts=["localhost"])) would allow it',
     ],
     "http_client.py": [
@@ -149,6 +161,13 @@ APPLICATIONS = [file for file in EXAMPLES if "anyio.run(main)" in file.read_text
 def test_every_example_is_checked() -> None:
     """An example that nothing runs would rot."""
     assert sorted(PRINTS) == [file.name for file in EXAMPLES]
+
+
+def test_every_limit_is_hit() -> None:
+    """That example sets each limit of the policy and of the runtime, so what it prints shows each."""
+    text = (ROOT / "examples" / "limits.py").read_text("utf-8")
+    limits = {*Policy.__struct_fields__, "max_sandboxes", "max_memory"} - {*RIGHTS, "on_failure", "restart_window"}
+    assert [limit for limit in sorted(limits) if f"{limit}=" not in text] == []
 
 
 @pytest.mark.slow
