@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from capsule import Policy, RightsRefused, Runtime, actor, run, task
 from capsule._actor.admission import Admission
 from capsule._guest.cache import CompiledGuest
 from capsule._guest.program import program_from_source
-from capsule._hosts import Pattern, beyond
+from capsule._hosts import Pattern, beyond, narrowed
 from capsule._policies import Policies
 from capsule._rights import RIGHTS, specs_of
 from capsule._values import Program
@@ -63,6 +64,30 @@ def is_covered(wanted: str, ceiling: list[str]) -> bool:
 def test_beyond_is_what_is_not_covered(wanted: list[str], ceiling: list[str]) -> None:
     """Each pattern by itself, in order."""
     assert list(beyond(wanted, ceiling)) == [text for text in wanted if not is_covered(text, ceiling)]
+
+
+@given(hosts, hosts)
+def test_what_two_lists_allow_is_what_their_pairs_do(one: list[str], other: list[str]) -> None:
+    """Each pattern with each, in order, though few of them are looked at."""
+    met = [Pattern.parse(text).meet(Pattern.parse(limit)) for text in one for limit in other]
+    texts = dict.fromkeys(map(str, filter(None, met)))
+    assert list(narrowed(one, other)) == [
+        text for text in texts if not (text.endswith("@public") and text.removesuffix("@public") in texts)
+    ]
+
+
+def test_long_lists_are_compared_in_linear_time() -> None:
+    """A project may name a thousand hosts, and its ceiling the same."""
+
+    def seconds(size: int) -> float:
+        names = [f"api{number}.example.com" for number in range(size)]
+        begin = time.thread_time()
+        assert list(narrowed(names, names)) == names
+        assert beyond(names, names) == ()
+        return time.thread_time() - begin
+
+    half, whole = (min(seconds(size) for _ in range(3)) for size in (500, 1000))
+    assert whole < 3 * half + 0.02
 
 
 def policies(policy: Policy | None, ceiling: Policy | None) -> Policies:

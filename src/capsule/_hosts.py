@@ -123,17 +123,37 @@ def normal_patterns(texts: Iterable[str]) -> tuple[str, ...]:
 
 def narrowed(patterns: Iterable[str], ceiling: Iterable[str]) -> tuple[str, ...]:
     """What both lists allow, as a list of its own: never more than either."""
-    limits = [Pattern.parse(text) for text in ceiling]
-    met = (Pattern.parse(text).meet(limit) for text in patterns for limit in limits)
+    limits = _Limits(ceiling)
+    met = (pattern.meet(limit) for pattern in map(Pattern.parse, patterns) for limit in limits.near(pattern))
     texts = {str(pattern): None for pattern in met if pattern is not None}
     return tuple(text for text in texts if not (text.endswith(_PUBLIC) and text.removesuffix(_PUBLIC) in texts))
 
 
 def beyond(patterns: Iterable[str], ceiling: Iterable[str]) -> tuple[str, ...]:
     """Those of `patterns` that stand for more than one of `ceiling` does."""
-    limits = [Pattern.parse(text) for text in ceiling]
+    limits = _Limits(ceiling)
     wanted = {str(pattern): pattern for pattern in map(Pattern.parse, patterns)}
-    return tuple(text for text, pattern in wanted.items() if not any(limit.covers(pattern) for limit in limits))
+    return tuple(
+        text for text, pattern in wanted.items() if not any(limit.covers(pattern) for limit in limits.near(pattern))
+    )
+
+
+class _Limits:
+    """The patterns of a ceiling. Two lists of a thousand names are compared without a look at each pair."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._all = [Pattern.parse(text) for text in texts]
+        self._near: dict[str, list[Pattern]] = {limit.host: [] for limit in self._all}
+        for limit in self._all:
+            for found in [self._near[limit.host]] if limit.kind in ("name", "address") else self._near.values():
+                found.append(limit)
+        self._stars = [limit for limit in self._all if limit.kind in ("any", "below")]
+
+    def near(self, pattern: Pattern) -> list[Pattern]:
+        """In their order, all that may have something in common with `pattern`."""
+        if pattern.kind in ("any", "below"):
+            return self._all
+        return self._near.get(pattern.host, self._stars)
 
 
 def host_text(host: str, port: int | None) -> str:
