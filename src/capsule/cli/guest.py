@@ -9,7 +9,7 @@ from capsule.guest import CompiledGuest, cache_folder, cached_guests, clear_cach
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
-from .interrupts import CTRL_C, INTERRUPTED
+from .interrupts import INTERRUPTS
 from .run import FAILED, SUCCESS
 from .screen import Phases, Screen
 
@@ -19,13 +19,13 @@ def setup() -> int:
     screen = Screen()
     try:
         with Phases(screen) as phases:
-            CTRL_C.run(ensure_guest, phases)
+            INTERRUPTS.run(ensure_guest, phases)
     except CapsuleError as error:
         screen.error(str(error))
         return FAILED
     except KeyboardInterrupt:
         screen.error("interrupted; nothing was left half done")
-        return INTERRUPTED
+        return INTERRUPTS.status
     if not phases.count:
         screen.note("capsule: the guest was ready already", "green")
     return SUCCESS

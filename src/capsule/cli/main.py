@@ -1,4 +1,4 @@
-"""The console script: light, so that Ctrl-C and the collector are told before anything is loaded."""
+"""The console script: light, so that signals and the collector are told before anything is loaded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import gc
 import os
 import sys
 
-from .interrupts import CTRL_C
+from .interrupts import INTERRUPTS
 
 
 def main() -> None:
     """Run the command that `sys.argv` names."""
     _open_streams()
-    CTRL_C.take_over()
+    INTERRUPTS.take_over()
     gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
     words = sys.argv[1:]
     try:
@@ -24,7 +24,7 @@ def main() -> None:
             app_for(words)()
     finally:
         gc.freeze()  # at its end an interpreter looks through all objects several times
-        CTRL_C.ignore()
+        INTERRUPTS.let_go()
 
 
 def _open_streams() -> None:

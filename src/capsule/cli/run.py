@@ -16,7 +16,7 @@ from capsule import CapsuleError, Event, InvalidArguments, Outcome, Printed, Rig
 from capsule.abc import Journal
 
 from .grants import Grants, Scope, journal_file, scope_of, what_would_allow
-from .interrupts import CTRL_C, INTERRUPTED
+from .interrupts import INTERRUPTS
 from .screen import Phases, Screen
 
 SUCCESS, FAILED, WRONG_CALL = 0, 1, 2
@@ -42,11 +42,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(call: Call) -> int:
-    """Run the file; answers the exit status. Ctrl-C ends the guest at once."""
+    """Run the file; answers the exit status. Ctrl-C and SIGTERM end the guest at once."""
     screen = Screen(as_json=call.as_json)
     try:
         given = arguments(call)  # may wait for standard input, so not on the event loop
-        outcome = CTRL_C.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
+        outcome = INTERRUPTS.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
     except RightsRefused as error:
         message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
         return _refuse(call, screen, message, "denied", WRONG_CALL)
@@ -55,7 +55,7 @@ def run(call: Call) -> int:
     except CapsuleError as error:
         return _refuse(call, screen, str(error), "internal_error", FAILED)
     except KeyboardInterrupt:
-        return _refuse(call, screen, "interrupted", "cancelled", INTERRUPTED)
+        return _refuse(call, screen, "interrupted", "cancelled", INTERRUPTS.status)
     _show(call, screen, outcome)
     return SUCCESS if outcome.success and not screen.has_lost else FAILED
 

@@ -6,6 +6,7 @@ moving progress line only where stderr is a terminal; plain lines everywhere els
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -61,7 +62,7 @@ class Screen:
         self.note(f"error: {message}", "bold red", head=len("error:"))
 
     def note(self, text: str, style: str = "", head: int | None = None) -> None:
-        """A line of our own on stderr; `head` characters of it in `style` (default: all).
+        """A line of our own on stderr, if that is still there; `head` characters of it in `style` (default: all).
 
         Names and messages in it may come from a hostile program, so control characters are shown, not sent.
         """
@@ -72,7 +73,8 @@ class Screen:
         self.settle()
         line = Text(visible(text))
         line.stylize(style, 0, head if head is not None else len(text))
-        self.console.print(line)
+        with contextlib.suppress(OSError):  # a terminal that was closed: nobody can be told
+            self.console.print(line)
 
     def _send(self, stream: IO[str], text: str) -> None:
         if not stream.isatty():
