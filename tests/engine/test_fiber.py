@@ -24,6 +24,7 @@ from capsule._engine.loaded import LoadedGuest
 from capsule._engine.measure import measure_min_ram
 from capsule._engine.output import Output
 from capsule._engine.port import LoopPort
+from capsule._engine.remover import Remover
 from capsule._engine.sandbox import _CallJob
 from capsule._engine.stack import accept_any_stack
 from capsule._engine.store import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE, GuestStore
@@ -272,7 +273,7 @@ async def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
     """A guest that waited for a host call goes on and ends, however many epochs went by meanwhile."""
     loaded = LoadedGuest(Path(guest.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
-    core = SandboxCore(loaded, state.limits, state, lambda: None)
+    core = SandboxCore(loaded, state.limits, state, Remover(), lambda: None)
     source = "from capsule_sdk import _wire\ndef main():\n return _wire.call('any', {})"
     request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
     job = _CallJob(core, json.dumps(request), 60, True, LoopPort(), Flag(event_type()))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import anyio
 import pytest
 
 from capsule import Policy, Runtime, TaskFailed
-from capsule._engine.workspace import Workspace, remove_tree
+from capsule._engine import remover
+from capsule._engine.workspace import Workspace, remove_some
 from capsule._guest.cache import CompiledGuest
 
 PROGRAM = """
@@ -34,6 +36,9 @@ def hangs():
     open("/tmp/left", "w").write("behind")
     print("there", flush=True)
     while True: time.sleep(1)
+@task
+def plain():
+    return "plain"
 @actor
 class Keeper:
     def put(self, text):
@@ -114,7 +119,7 @@ def test_a_limit(temporary: Path) -> None:
     assert not space.is_full(now=True)
     (root / "c" / "d").touch()
     assert space.is_full(now=True)
-    space.remove()
+    assert remove_some(space.path, 10)
     assert not root.exists()
 
 
@@ -134,9 +139,94 @@ def test_removing_what_is_too_deep_for_a_path(tmp_path: Path) -> None:
         inner = deeper
     os.close(inner)
     assert Workspace.is_full(_at(root)) is True
-    remove_tree(str(root))
+    assert not remove_some(str(root), 0)
+    while not remove_some(str(root), 0.001):
+        assert root.exists()
     assert (root.exists(), (outside / "kept").exists()) == (False, True)
-    remove_tree(str(root))  # gone already, which is all the same
+    assert remove_some(str(root), 0)  # gone already, which is all the same
+
+
+def of_folders(root: Path, count: int) -> str:
+    """A workspace with so many folders in it."""
+    for number in range(count):
+        (root / str(number)).mkdir(parents=True)
+    return str(root)
+
+
+def removers() -> list[str]:
+    """The names of threads that remove."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "capsule-remover"]
+
+
+needs_steps = pytest.mark.skipif(sys.platform == "win32", reason="folders by descriptor")
+
+
+@needs_steps
+def test_what_is_large_is_removed_on_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever hands it over goes on. None waits for all of another, and closing waits for all."""
+    monkeypatch.setattr(remover, "AT_ONCE", 0)
+    monkeypatch.setattr(remover, "IN_TURN", 0)
+    subject, gone, ended = remover.Remover(), list[tuple[str, str]](), threading.Event()
+
+    def hand_over(name: str, count: int) -> None:
+        folder = of_folders(tmp_path / name, count)
+        subject.remove(folder, lambda: gone.append((name, threading.current_thread().name)))
+
+    hand_over("none", 0)
+    (tmp_path / "empty").mkdir()
+    subject.remove(str(tmp_path / "empty"), lambda: gone.append(("empty", "")))
+    assert ([name for name, _ in gone], removers()) == (["none", "empty"], [])
+    hand_over("large", 300)
+    hand_over("small", 3)
+    subject.begin_close(ended.set)
+    assert ended.wait(10)
+    subject.close()
+    assert gone[2:] == [("small", "capsule-remover"), ("large", "capsule-remover")]
+    assert (list(tmp_path.iterdir()), removers()) == ([], [])
+    hand_over("late", 10)
+    assert (gone[-1], list(tmp_path.iterdir())) == (("late", threading.current_thread().name), [])
+
+
+def test_what_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sandbox is gone none the less."""
+    tries = iter([False])
+    monkeypatch.setattr(remover, "remove_some", lambda *_: next(tries))  # then it raises
+    subject, gone, ended = remover.Remover(), threading.Event(), threading.Event()
+    subject.remove(str(tmp_path), gone.set)
+    assert gone.wait(10)
+    subject.begin_close(ended.set)
+    assert ended.wait(10)
+    subject.close()
+
+
+async def test_no_carrier_waits(guest: CompiledGuest, write, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While large folders are removed others run, and their sandboxes keep their places: they cannot pile up."""
+    may_remove = threading.Event()
+
+    def remove(root: str, _: float) -> bool:
+        if Path(root, "left").exists():
+            if threading.current_thread().name.startswith("capsule-carrier"):
+                return False
+            may_remove.wait(5)
+        return remove_some(root, 10)
+
+    monkeypatch.setattr(remover, "remove_some", remove)
+    file = write("t.py", PROGRAM)
+    async with Runtime(policy=Policy(workspace="1MB"), max_sandboxes=5) as runtime:
+        for _ in range(4):
+            await runtime.run(f"{file}:good")
+        for _ in range(2):
+            assert await runtime.run(f"{file}:plain") == "plain"
+        assert len(list(temporary.glob("capsule-*/left"))) == 4
+        await runtime.run(f"{file}:good")
+        with anyio.move_on_after(0.3) as scope:
+            await runtime.run(f"{file}:plain")
+        assert scope.cancelled_caught
+        may_remove.set()
+        assert await runtime.run(f"{file}:plain") == "plain"
+        await emptied(temporary)
+        await runtime.run(f"{file}:good")
+    assert (list(temporary.iterdir()), removers()) == ([], [])
 
 
 def _at(root: Path) -> Workspace:

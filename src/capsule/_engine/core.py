@@ -11,6 +11,7 @@ from .calls import Refused
 from .fiber import Fiber
 from .guest_state import GuestState
 from .loaded import LoadedGuest
+from .remover import Remover
 from .store import GuestCall, GuestStore
 from .traps import classify
 
@@ -19,13 +20,19 @@ class SandboxCore:
     """One at a time touches it, mostly a carrier."""
 
     def __init__(
-        self, guest: LoadedGuest | None, limits: Limits, state: GuestState, on_closed: Callable[[], None]
+        self,
+        guest: LoadedGuest | None,
+        limits: Limits,
+        state: GuestState,
+        remover: Remover,
+        on_closed: Callable[[], None],
     ) -> None:
         """`guest` may be set later, before the first message."""
         self.guest, self.limits, self.state = guest, limits, state
         self.store: GuestStore | None = None
         self.has_folders = bool(limits.mounts) or limits.workspace is not None
         self._charged: int | None = None
+        self._remover = remover
         self._on_closed: Callable[[], None] | None = on_closed
 
     def begin_message(self, *, is_here: bool) -> None:
@@ -104,11 +111,12 @@ class SandboxCore:
         return Ending(fuel_consumed=consumed, output_truncated=self.state.output.is_truncated, **how)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Free the store, once, and say so."""
+        """Free the store, once, and say so when its workspace is gone too."""
         store, self.store = self.store, None  # nobody may ask a store for its fuel that is no more
-        if store is not None:
-            store.close()
+        workspace = None if store is None else store.close()
         self.state.close()
         on_closed, self._on_closed = self._on_closed, None
-        if on_closed is not None:
+        if on_closed is not None and workspace is not None:
+            self._remover.remove(workspace, on_closed)
+        elif on_closed is not None:
             on_closed()

@@ -14,6 +14,7 @@ from .carrier import Carriers, default_carriers
 from .guests import FindGuest, Guests
 from .mappings import mappings
 from .port import LoopPort
+from .remover import Remover
 from .sandbox import Turn, WasmSandbox
 from .ticker import Ticker
 
@@ -42,17 +43,18 @@ class WasmEngine(abc.Engine):
         self._guests = Guests(self._file, self._find_unmetered)
         mappings.measure()
         self._ticker = Ticker(self._tick)
-        self._carriers = Carriers(self._count, self._ticker)
+        self._carriers, self._remover = Carriers(self._count, self._ticker), Remover()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         for sandbox in list(self._live):
             sandbox.close()
         ended = anyio.Event()
-        self._carriers.begin_close(lambda: self._port.post(ended.set))
+        self._carriers.begin_close(lambda: self._remover.begin_close(lambda: self._port.post(ended.set)))
         with anyio.CancelScope(shield=True):  # unwinding a thousand guests takes a while: the loop goes on meanwhile
             await ended.wait()
         self._carriers.close()
+        self._remover.close()
         self._ticker.close()
         self._guests.close()
 
@@ -62,4 +64,5 @@ class WasmEngine(abc.Engine):
         stuck.watch()
 
     def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
-        return WasmSandbox(self._guests, self._carriers, self._port, limits, listener, self._live, self._turn)
+        of_all = self._guests, self._carriers, self._remover, self._port
+        return WasmSandbox(*of_all, limits, listener, self._live, self._turn)

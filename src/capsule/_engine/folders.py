@@ -57,7 +57,9 @@ class Folders:
                 _preopen(wasi, Mount(os.path.realpath(self._workspace.path), WORKSPACE, "rw"))
             self._add_top(wasi, skeletons)
         except BaseException:
-            self.close()
+            workspace = self.close()
+            if workspace is not None:
+                os.rmdir(workspace)
             raise
 
     def _add_top(self, wasi: c.Pointer, skeletons: Skeletons) -> None:
@@ -107,11 +109,10 @@ class Folders:
             return False
         return True
 
-    def close(self) -> None:
-        """After the store is gone: remove the workspace."""
+    def close(self) -> str | None:
+        """After the store is gone. Answers the workspace's folder, if it has one: somebody must remove it."""
         workspace, self._workspace = self._workspace, None
-        if workspace is not None:
-            workspace.remove()
+        return None if workspace is None else workspace.path
 
 
 def _preopen(wasi: c.Pointer, mount: Mount) -> None:

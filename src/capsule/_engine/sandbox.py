@@ -25,6 +25,7 @@ from .interrupts import without_handlers
 from .mappings import NoRoom
 from .output import Output
 from .port import LoopPort
+from .remover import Remover
 from .stack import is_deep
 from .store import FUEL_HERE, GuestStore
 
@@ -190,6 +191,7 @@ class WasmSandbox(abc.Sandbox):
         self,
         guests: Guests,
         carriers: Carriers,
+        remover: Remover,
         port: LoopPort,
         limits: Limits,
         listener: Listener,
@@ -200,7 +202,7 @@ class WasmSandbox(abc.Sandbox):
         self._carriers, self._port, self._listener, self._live = carriers, port, listener, live
         calls = CallQueue(limits, self._on_submit, self._on_cancel)
         state = GuestState(limits, calls, Output(limits.max_output, self._on_output))
-        self._core = SandboxCore(guests.ready(limits), limits, state, self._on_closed)
+        self._core = SandboxCore(guests.ready(limits), limits, state, remover, self._on_closed)
         self._job: Job | None = None
         self._is_closing = False
         self._is_short = True  # as far as we know

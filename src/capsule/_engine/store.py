@@ -144,16 +144,16 @@ class GuestStore:
             raise RuntimeError("the guest exports no handler")
         return function
 
-    def close(self) -> None:
-        """Free the store and everything in it, once."""
+    def close(self) -> str | None:
+        """Free the store and everything in it, once. Answers the folder that is to be removed now, if there is one."""
         if self._store.is_closed:
-            return
+            return None
         self._store.close()
-        if self.folders is not None:
-            self.folders.close()
+        workspace = None if self.folders is None else self.folders.close()
         self._state.forget()
         if mappings.leave():  # a tenth of a megabyte of each lay between what the C library has in use
             address_space.trim()
+        return workspace
 
 
 class GuestCall(Fiber):

@@ -7,6 +7,7 @@ link, recurses, or builds a path from what a guest has nested.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -23,6 +24,7 @@ MOST_DEPTH = 64
 _REST = 4
 """Times that a measurement took, before the next: a fifth of a guest's time at most goes into it."""
 
+_lifted = itertools.count(1)
 _CAN_STAND_IN_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 
 
@@ -45,10 +47,6 @@ class Workspace:
         ended = time.monotonic()
         self._next = ended + _REST * (ended - began)
         return used > self.limit
-
-    def remove(self) -> None:
-        """Remove it and all that is in it."""
-        remove_tree(self.path)
 
 
 def _measure(root: str, limit: int) -> int:
@@ -89,45 +87,58 @@ def _measure_removed(root: str) -> int:
     return sum(found.values())
 
 
-def remove_tree(root: str) -> None:
-    """Remove a folder with all that is in it, however deep, and leave alone whatever links in it lead to."""
+def remove_some(root: str, seconds: float) -> bool:
+    """Remove a folder with all that is in it, however deep, and leave alone whatever links in it lead to.
+
+    Gives up after so many seconds, if there are many things in it. True if it is gone; if not, call it again: each call
+    removes something. Raises OSError.
+    """
     with contextlib.suppress(FileNotFoundError):
-        if _CAN_STAND_IN_FOLDERS:
-            _flatten(root)
+        if not _CAN_STAND_IN_FOLDERS:
+            shutil.rmtree(root, ignore_errors=True)
+        elif _flatten(root, time.monotonic() + seconds):
             os.rmdir(root)
         else:
-            shutil.rmtree(root, ignore_errors=True)
+            return False
+    return True
 
 
-def _flatten(root: str) -> None:
-    """Empty `root`. What lies in a folder of it is moved up first, so that no path is longer than one name."""
+def _flatten(root: str, until: float) -> bool:
+    """Empty `root`; False if there was no time for all. What lies in a folder of it is moved up first, so that no path
+    is longer than one name.
+    """
     top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    number = 0
     try:
         while names := os.listdir(top):
             for name in names:
                 if not _is_folder(name, top):
                     os.unlink(name, dir_fd=top)
-                    continue
-                os.chmod(name, 0o700, dir_fd=top)  # a guest cannot take it away; whoever else could, might
-                number = _lift(name, top, number)
-                os.rmdir(name, dir_fd=top)
+                else:
+                    os.chmod(name, 0o700, dir_fd=top)  # a guest cannot take it away; whoever else could, might
+                    if not _lift(name, top, until):
+                        return False
+                    os.rmdir(name, dir_fd=top)
+                if time.monotonic() > until:  # after a step, not before: each call gets further
+                    return False
     finally:
         os.close(top)
+    return True
 
 
-def _lift(name: str, top: int, number: int) -> int:
+def _lift(name: str, top: int, until: float) -> bool:
     inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
     try:
         for each in os.listdir(inner):
             if _is_folder(each, inner):
-                number += 1
-                os.rename(each, f"capsule-removed-{os.getpid()}-{number}", src_dir_fd=inner, dst_dir_fd=top)
+                lifted = f"capsule-removed-{os.getpid()}-{next(_lifted)}"
+                os.rename(each, lifted, src_dir_fd=inner, dst_dir_fd=top)
             else:
                 os.unlink(each, dir_fd=inner)
+            if time.monotonic() > until:
+                return False
     finally:
         os.close(inner)
-    return number
+    return True
 
 
 def _is_folder(name: str, folder: int) -> bool:
