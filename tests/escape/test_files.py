@@ -480,6 +480,43 @@ class FullDisk:
         self.f_bavail, self.f_files, self.f_favail = real.f_blocks // 1000, real.f_files, real.f_files
 
 
+DEVICES = {
+    "a device that does not answer": Row(
+        name="",
+        hostile="    f = os.open('out/kmsg', os.O_RDONLY)\n    while os.read(f, 8192): pass",
+        raises=("OSError",),
+        harmless="    return len(open('out/zero', 'rb').read(1000))",
+        value=1000,
+    ),
+    "one that a guest waits for again and again": Row(
+        name="",
+        hostile="    while True:\n        try:\n            f = os.open('out/kmsg', os.O_RDONLY)\n"
+        "            while os.read(f, 8192): pass\n        except OSError: pass",
+        error_type="denied",
+        message="or answer",
+    ),
+    "one, and a timeout": Row(
+        name="",
+        hostile="    f = os.open('out/kmsg', os.O_RDONLY)\n    while os.read(f, 8192): pass",
+        error_type="timeout",
+        policy={"timeout": "100ms"},
+    ),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", DEVICES)
+async def test_a_device(name: str, guest: CompiledGuest, place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody put devices into the folder: of one the end never comes, the other answers."""
+    try:
+        for file, minor in (("kmsg", 11), ("zero", 5)):
+            os.mknod(place / "out" / file, 0o600 | stat.S_IFCHR, os.makedev(1, minor))
+            os.close(os.open(place / "out" / file, os.O_RDONLY))
+    except OSError:
+        pytest.skip("devices may not be made here, or not be read")
+    await test_row(DEVICES[name], guest, place, caplog)
+
+
 @linux
 async def test_a_pipe_does_not_hold_up_others(guest: CompiledGuest, place: Path) -> None:
     """Guests that wait for pipes on every carrier end, and those beside them are answered."""

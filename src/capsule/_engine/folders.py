@@ -31,7 +31,7 @@ KEPT_FREE = 1 << 30
 """Bytes that guests leave free on a disk they can write to; on a small disk, a twentieth of it."""
 
 MOST_STUCK = 2
-"""How often a message may wait for a file that does not open, such as a pipe, before it is ended."""
+"""How often a message may wait for a file that does not open or answer, such as a pipe, before it is ended."""
 
 
 class CannotOpen(Exception):
@@ -47,7 +47,7 @@ class Folders:
         self._opened = 0  # descriptors that came while it ran, less those that went
         self._before = 0
         self._strikes = 0
-        self.slice = stuck.Slice()
+        self.slice = stuck.Slice([mount.host for mount in limits.mounts])
         self._writable = [mount.host for mount in limits.mounts if mount.is_writable]
         try:
             for mount in limits.mounts:
@@ -92,7 +92,7 @@ class Folders:
         if self._workspace is not None and self._workspace.is_full(now=is_over):
             return "more in /tmp than its workspace has room for is not allowed; a larger workspace would allow it"
         if self._strikes >= MOST_STUCK:
-            return "waiting for a file that does not open, such as a pipe or a device, is not allowed"
+            return "waiting for a file that does not open or answer, such as a pipe or a device, is not allowed"
         if any(not _has_room(folder) for folder in self._writable):
             return "filling the disk is not allowed; more free space on it would allow it"
         most = FEW_OPEN if self._opened > FEW_OPEN and _is_process_short() else MOST_OPEN
