@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from capsule import Policy, Runtime, TaskFailed
-from capsule._engine import remover
+from capsule._engine import remover, workspace
 from capsule._engine.workspace import Workspace, remove_some
 from capsule._guest.cache import CompiledGuest
 
@@ -121,6 +121,21 @@ def test_a_limit(temporary: Path) -> None:
     assert space.is_full(now=True)
     assert remove_some(space.path, 10)
     assert not root.exists()
+
+
+def test_a_rest_ends_when_the_disk_loses_much(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a measurement would take long, a guest cannot write many times its limit."""
+    free = [1 << 40]
+    monkeypatch.setattr(workspace, "_free_bytes", lambda _: free[0])
+    monkeypatch.setattr(workspace, "_REST", 1 << 40)
+    space = Workspace(100_000)
+    assert not space.is_full()
+    (Path(space.path) / "a").write_bytes(bytes(200_000))
+    free[0] -= 99_999
+    assert not space.is_full()
+    free[0] -= 1
+    assert space.is_full()
+    assert remove_some(space.path, 10)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders by descriptor")

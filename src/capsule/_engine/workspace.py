@@ -11,6 +11,7 @@ import itertools
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 
@@ -35,18 +36,31 @@ class Workspace:
         self.limit = limit
         self.path = tempfile.mkdtemp(prefix="capsule-")
         self._real_path = os.path.realpath(self.path)
-        self._next = 0.0
+        self._next, self._free = 0.0, 0
 
     def is_full(self, *, now: bool = False) -> bool:
-        """Whether it holds more than it may. Looks only now and then while it holds much, unless it must be `now`."""
-        began = time.monotonic()
-        if began < self._next and not now:
+        """Whether it holds more than it may. Looks only now and then while it holds many things, unless it must be
+        `now` or the disk has lost as much as it may hold: writing that takes about as long as looking at all of it.
+        """
+        began, free = time.monotonic(), _free_bytes(self.path)
+        if began < self._next and not now and self._free - free < self.limit:
             return False
+        self._free = free
         used = _measure(self.path, self.limit)
         used += _measure_removed(self._real_path) if used <= self.limit else 0
         ended = time.monotonic()
         self._next = ended + _REST * (ended - began)
         return used > self.limit
+
+
+def _free_bytes(folder: str) -> int:
+    """Bytes that are free on its disk; 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            return shutil.disk_usage(folder).free
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize
+    return 0
 
 
 def _measure(root: str, limit: int) -> int:
