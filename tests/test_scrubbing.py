@@ -6,13 +6,18 @@ import base64
 import html
 import itertools
 import json
+import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote, quote_plus
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capsule._scrubbing import Scrubber, Table, TextScrubber
+from capsule._spellings import LEAST_FORM, forms
 
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=8, max_size=60)
 AROUND = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -131,3 +136,198 @@ def test_one_value_within_another() -> None:
     assert answer == b"[b] [a]"
     overlapping = Scrubber(Table({"X-abcdefg": "[a]", "abcdefghi": "[b]"}))
     assert overlapping.feed(b"X-abcdefg") + overlapping.feed(b"!") == b"[a]!"
+
+
+# Against a reference that tries everything.
+
+
+def reference(values: dict[str, str], data: bytes) -> bytes:
+    """The same by the simplest way: at each place, every spelling of every form."""
+    shapes = [(pieces, word.encode()) for value, word in values.items() for pieces in forms(value)]
+    answer, at = b"", 0
+    while at < len(data):
+        end, word = max(
+            ((ends_at(pieces, data, at), word) for pieces, word in shapes), key=lambda each: each[0], default=(0, b"")
+        )
+        answer, at = (answer + word, end) if end > at else (answer + data[at : at + 1], at + 1)
+    return answer
+
+
+def ends_at(pieces: Any, data: bytes, at: int) -> int:
+    places = {at}
+    for piece in pieces:
+        places = {place + len(text) for place in places for text in piece if data.startswith(text, place)}
+    return max(places, default=0)
+
+
+SMALL = st.text(st.sampled_from("aa-%\\&25\n \u00c3"), min_size=8, max_size=14).filter(
+    lambda text: text == text.strip() and text.isascii() | ("\u00c3" in text)
+)
+
+
+@st.composite
+def around(draw: st.DrawFn, values: list[str]) -> bytes:
+    """Values in some of their spellings, whole and in part, one after another."""
+    parts = []
+    for _ in range(draw(st.integers(1, 5))):
+        pieces = draw(st.sampled_from([shape for value in values for shape in forms(value)]))
+        kinds = st.integers(0, 3 if draw(st.booleans()) else 0)
+        text = b"".join(sorted(piece, key=len)[min(draw(kinds), len(piece) - 1)] for piece in pieces)
+        text = text[draw(st.sampled_from([0, 0, 1, 3])) :]
+        parts.append(text[: len(text) - draw(st.sampled_from([0, 0, 1, 4]))])
+    return draw(st.sampled_from([b"", b"-", b"a", b"\\"])).join(parts)
+
+
+@given(st.data())
+def test_as_the_reference_finds_it(data: st.DataObject) -> None:
+    """In one piece and in any others."""
+    values = data.draw(st.lists(SMALL, min_size=1, max_size=2, unique=True))
+    table_of = {value: f"[{number}]" for number, value in enumerate(values)}
+    text = data.draw(around(values))
+    expected, scrubber = reference(table_of, text), Scrubber(Table(table_of))
+    assert Table(table_of).replace(text) == expected
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
+    places = [0, *sorted(cuts), len(text)]
+    pieces = [scrubber.feed(text[a:b]) for a, b in itertools.pairwise(places)]
+    assert b"".join([*pieces, scrubber.rest()]) == expected
+
+
+@given(st.data())
+def test_many_values_are_found_as_few_are(data: st.DataObject) -> None:
+    """Beyond some number they are looked for by their words."""
+    values = {f"sk-{number:02}-{number * 7919:08}-key": f"[{number}]" for number in range(40)}
+    texts = st.lists(st.sampled_from([*values, *(text[:-1] for text in values), "x", "\u00e9", "-"]), max_size=6)
+    text = "".join(data.draw(texts))
+    expected = text
+    for value, word in values.items():
+        expected = expected.replace(value, word)
+    assert Table(values).replace(text.encode()) == expected.encode()
+
+
+JSON = st.recursive(
+    st.none()
+    | st.integers(0, 9)
+    | st.sampled_from(["", 'se-ret"\\val', "se-ret", '"', "\\", "\0", "\n\\", 'a","b-cdefg']),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["", 'se-ret"\\val', "a"]), inner),
+    max_leaves=12,
+)
+
+
+@given(value=JSON, around=st.sampled_from(["", "\0", "x", "\\"]))
+def test_json_values(value: Any, around: str) -> None:
+    """All texts at once, as each by itself."""
+    table = Table({'se-ret"\\val': WORD, 'a","b-cdefg': WORD})
+
+    def slowly(value: Any) -> Any:
+        if isinstance(value, str):
+            return table.replace_text(value)
+        if isinstance(value, list):
+            return [slowly(item) for item in value]
+        return {slowly(key): slowly(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    value = [value, f'{around}se-ret\\"\\\\val{around}'] if around else value
+    assert table.replace_in(value) == slowly(value)
+
+
+# What a form is.
+
+
+@pytest.mark.parametrize("value", ["пароль-секрет", "密码密码密码密码1", "ключ:значение", "é-é-é-é-"])
+def test_no_form_is_short(value: str) -> None:
+    """What Latin-1 leaves of a text is another text, which is there by chance."""
+    assert all(sum(min(map(len, piece)) for piece in form) >= LEAST_FORM for form in forms(value))
+    text = "id 2d4f-12d0 3a 31 2D"
+    assert Table({value: WORD}).replace_text(text) == text
+
+
+def test_latin_1() -> None:
+    """A server may send it so, if it has all of the value."""
+    table = Table({"clé-secrète": WORD})
+    for found in ("clé-secrète".encode("latin-1"), "clé-secrète".encode("latin-1").hex().encode()):
+        assert table.replace(b"<%s>" % found) == f"<{WORD}>".encode()
+
+
+LINES = "-----BEGIN KEY-----\nMIIEvQIBADANBg+/\nkqhkiG9w0BAQ==\n-----END KEY-----"
+IN_OTHER_ENDS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "a form": quote_plus,
+    "json": json.dumps,
+    "html": lambda text: html.escape(text).replace("\r", "&#13;"),
+    "hex": lambda text: text.encode().hex(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", IN_OTHER_ENDS)
+@pytest.mark.parametrize("given_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("found_end", ["\n", "\r\n"])
+def test_line_ends(form: str, given_end: str, found_end: str) -> None:
+    """LF and CRLF stand for one another, as in a form that a browser sends."""
+    table = Table({LINES.replace("\n", given_end): WORD})
+    found = IN_OTHER_ENDS[form](LINES.replace("\n", found_end))
+    assert len(table.replace_text(found)) < len(WORD) + 5
+
+
+# How long it takes.
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """The processor time of the quickest of some tries."""
+    tries = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        tries.append(time.process_time() - began)
+    return min(tries)
+
+
+PEM = "-----BEGIN KEY-----\n" + "\n".join(base64.b64encode(bytes([line]) * 48).decode() for line in range(40, 66))
+COSTLY = {
+    "the beginning of a key": (PEM, "-"),
+    "nearly all of a key": (PEM, PEM[:-1] + "!"),
+    "punctuation in turn": ("a-b-c-d-e-f-g-h-i-j", "a-"),
+    "punctuation alone": ("!@#$%^&*()" * 20, "!@#$%^&*("),
+    "one that repeats itself": ("ab-" * 50 + "xy", "ab-" * 49 + "x"),
+    "backslashes": ("\\-" * 20 + "x", "\\-"),
+    "backslashes alone": ("\\" * 20 + "x", "\\"),
+    "percent signs": ("%25" * 30 + "z", "%25"),
+    "a run of one letter": ("a" * 500, "a" * 499 + "b"),
+}
+
+
+def in_reads(table: Table, data: bytes, size: int) -> Callable[[], None]:
+    def work() -> None:
+        scrubber = Scrubber(table)
+        for at in range(0, len(data), size):
+            scrubber.feed(data[at : at + size])
+
+    return work
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_no_text_takes_long(name: str) -> None:
+    """Reads of a hostile text take little longer than others: a part of a value is not looked for at every place of it.
+
+    Twice the text takes twice as long.
+    """
+    value, part = COSTLY[name]
+    table, size = Table({value: WORD}), 60_000
+    hostile, other = (part.encode() * size)[:size], bytes(range(1, 33)) * (size // 32)
+    for read in (size, 16_384, 2000):
+        took = seconds(in_reads(table, hostile, read))
+        assert took < 0.02 + 200 * seconds(in_reads(table, other, read))
+        assert seconds(in_reads(table, hostile * 2, read)) < 0.02 + 3.5 * took
+
+
+@pytest.mark.parametrize("text", ["", "abc", "12345678", "sk-live-"])
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_value_of_many_texts(text: str, count: int) -> None:
+    """It costs about what it costs to decode it, however many values there are; more if there is something to replace."""
+    values = {f"sk-live-{number * 7919:08}-secret": WORD for number in range(count)}
+    table, data = Table(values), msgspec.json.encode([text] * 200_000)
+    value = msgspec.json.decode(data)
+    decoded = seconds(lambda: msgspec.json.decode(data))
+    assert seconds(lambda: table.replace_in(value)) < 0.05 + 5 * decoded
+    value.append(next(iter(values)))
+    assert table.replace_in(value)[-1] == WORD
+    assert seconds(lambda: table.replace_in(value)) < 0.3 + 20 * decoded

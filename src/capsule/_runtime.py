@@ -123,6 +123,7 @@ class Runtime:
             self._start_soon,
             self._http,
             self._provision.set_of,
+            self._secrets,
         )
         self._is_entered = False
 

@@ -17,7 +17,8 @@ from .errors import InvalidPolicy
 __all__ = ["NO_SECRETS", "Held", "Secret", "Secrets"]
 
 LEAST_VALUE, MOST_VALUE = 8, 8000
-"""Characters. What is shorter stands in other texts by chance, and would be replaced there."""
+"""Characters, of which a line end is one. What is shorter stands in other texts by chance, and would be replaced
+there."""
 
 MOST_SECRETS = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -115,15 +116,7 @@ class Secrets:
 
     def scrub_value(self, value: Any) -> Any:
         """The same for all texts in a JSON value, keys included."""
-        if not self._held:
-            return value
-        if isinstance(value, str):
-            return self.scrub(value)
-        if isinstance(value, list):
-            return [self.scrub_value(item) for item in value]
-        if isinstance(value, dict):
-            return {self.scrub_value(key): self.scrub_value(item) for key, item in value.items()}
-        return value
+        return self._table.replace_in(value) if self._held else value
 
     def __repr__(self) -> str:
         return f"<secrets {', '.join(held.name for held in self._held) or 'none'}>"
@@ -144,7 +137,7 @@ def _held(name: str, secret: Secret) -> Held:
 
 def _checked_value(value: object) -> str:
     """Raises InvalidPolicy, which never repeats the value."""
-    if not isinstance(value, str) or not LEAST_VALUE <= len(value) <= MOST_VALUE:
+    if not isinstance(value, str) or not LEAST_VALUE <= len(value.replace("\r\n", "\n")) <= MOST_VALUE:
         raise InvalidPolicy(f"the value of a Secret: it is no text of {LEAST_VALUE} to {MOST_VALUE:,} characters")
     if not value.isprintable() and not value.translate(_STAYS).isprintable():
         raise InvalidPolicy("the value of a Secret: it has characters that cannot be printed")

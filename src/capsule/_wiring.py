@@ -16,6 +16,7 @@ from ._host.http import Http, make_http_capability
 from ._host.packages import Readable, make_package_capability
 from ._host.tasks import make_task_capability
 from ._host.tools import Tools, make_tool_capability
+from ._secrets import Secrets
 from ._values import TaskSpec
 from .abc import CallContext, Capability
 from .errors import InvalidArguments
@@ -34,13 +35,14 @@ def make_capabilities(
     start_soon: Callable[..., None],
     http: Http,
     packages_of: Callable[[CallContext], Readable | None],
+    secrets: Secrets,
 ) -> dict[str, Capability]:
     """All that the host does for guests, by name. `start_soon` is of a task group that outlives every caller."""
     return {
         "http": make_http_capability(http, _requests_of),
         "package": make_package_capability(packages_of, _room_for_modules),
         "task": make_task_capability(call_task, _max_depth),
-        "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon),
+        "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon, secrets.scrub),
         **make_actor_capabilities(InsideActors(spawn)),
     }
 

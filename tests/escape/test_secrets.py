@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -203,6 +204,13 @@ ROWS = (
         sends=0,
     ),
     Row(
+        name="in the exception of a tool, which the host logs",
+        hostile="    tools.fails(10)",
+        error_type="task_error",
+        message="capsule-secret-",
+        sends=0,
+    ),
+    Row(
         name="in a result, as key and value, in JSON's escapes",
         hostile="""
     from capsule_sdk import _program as program
@@ -219,6 +227,17 @@ ROWS = (
         is_caught=False,
     ),
 )
+
+
+CUTS = {
+    "a message": "    raise ValueError('x' * (32_000 - 20) + word)",
+    "a traceback": "    raise ValueError(word + 'x' * (32_000 - len(word) // 2 - 1))",
+    "the name of an exception": "    raise type('E' * (200 - 20) + word, (Exception,), {})",
+    "printed text": "    print('x' * (10_240 - 20) + word)",
+    "printed text, in pieces": "    print('x' * (10_240 - 20)); print(word[:15], end='', flush=True); print(word[15:])",
+    "the exception of a tool": "    (tools.fails if word == tools.leaked() else tools.fails_too)(2000 - 20)",
+}
+"""Bodies of `main(word)`: what is kept of a text ends in the middle of the word."""
 
 
 @pytest.fixture
@@ -249,6 +268,11 @@ def leaked() -> str:
     return VALUE
 
 
+def fails(count: int) -> str:
+    """One that does so as it fails."""
+    raise RuntimeError("x" * count + VALUE)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_row(
     row: Row, guest: CompiledGuest, write, servers: tuple[Server, Server], caplog: pytest.LogCaptureFixture
@@ -265,11 +289,11 @@ async def test_row(
         printed.append(event.text if isinstance(event, Printed) else str(event))
 
     with anyio.fail_after(20):
-        async with Runtime(policy=policy, secrets=secrets, tools=[leaked], on_event=hear) as runtime:
+        async with Runtime(policy=policy, secrets=secrets, tools=[leaked, fails], on_event=hear) as runtime:
             runtime._http.resolve = resolve
             outcome = await (await runtime.spawn(hostile, *bases)).outcome()
             assert sum(VALUE in head for head in [*one.requests, *map(bytes.decode, one.bodies)]) == row.sends
-            check(row, outcome, "".join(printed) + "".join(record.getMessage() for record in caplog.records))
+            check(row, outcome, "".join(printed) + caplog.text)
             assert await runtime.run(harmless, *bases) == "mine"
     assert VALUE in one.requests[-1]
     assert all(VALUE not in request for request in two.requests)
@@ -298,3 +322,51 @@ async def test_a_value_that_is_not_ascii(guest: CompiledGuest, write, servers: t
     assert value in one.requests[-1]
     assert "0123456789" not in reason
     assert reason
+
+
+def fails_too(count: int) -> str:
+    """A tool that fails with a text of its own."""
+    raise RuntimeError("x" * count + HARMLESS_WORD)
+
+
+HARMLESS_WORD = "no-secret/9876543210+words&=="
+
+
+@pytest.mark.parametrize("name", CUTS)
+async def test_a_text_that_is_cut(name: str, guest: CompiledGuest, write) -> None:
+    """No part of a value is left at the end of what is kept; of another text it is."""
+    file = write(
+        "cut.py",
+        f"from capsule import task, tools\n@task\ndef main(word):\n    word = word or tools.leaked()\n{CUTS[name]}\n",
+    )
+    secrets, events = {"KEY": Secret(VALUE, hosts=["api.example"])}, []
+    policy = Policy(max_output="10KB")
+    async with Runtime(
+        policy=policy, secrets=secrets, tools=[leaked, fails, fails_too], on_event=events.append
+    ) as runtime:
+        hostile = await (await runtime.spawn(file, None)).outcome()
+        heard = f"{hostile} {hostile.envelope()} {events}"
+        harmless = await (await runtime.spawn(file, HARMLESS_WORD)).outcome()
+    assert not [part for part in (VALUE[:8], VALUE[-8:]) if part in heard]
+    assert HARMLESS_WORD[:8] in str(harmless) or HARMLESS_WORD[-8:] in str(harmless)
+
+
+@pytest.mark.parametrize("name", ["many texts", "a run of the value's first letter"])
+async def test_what_costs_a_search(name: str, guest: CompiledGuest, write) -> None:
+    """A guest makes the loop search no longer than a neighbour that prints and answers as much."""
+    value = "-" * 5 + "BEGIN" + "-" * 5 + "\n" + "\n".join(f"{line * 7919:064}" for line in range(26))
+    bodies = {
+        "many texts": ("return [''] * 400_000", "return ['x' * 1_200_000]"),
+        "a run of the value's first letter": ("print('-' * 300_000)", "print('x' * 300_000)"),
+    }
+    lines = [f"@task\ndef {kind}(): {body}\n" for kind, body in zip(("bad", "good"), bodies[name], strict=True)]
+    file = write("costs.py", "from capsule import task\n" + "".join(lines))
+    secrets = {f"KEY{number}": Secret(f"{number}{value}", hosts=["api.example"]) for number in range(10)}
+    secrets["KEY"] = Secret(value, hosts=["api.example"])
+    async with Runtime(policy=Policy(max_output="1MB"), secrets=secrets) as runtime:
+        took = {}
+        for kind in ("good", "bad", "good", "bad"):
+            began = time.process_time()
+            await runtime.run(f"{file}:{kind}")
+            took[kind] = time.process_time() - began
+    assert took["bad"] < 1 + 5 * took["good"]

@@ -18,7 +18,7 @@ from .call import Call
 from .children import Children
 from .family import Family
 from .grants import Grants
-from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply, without_secrets
+from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply
 from .printout import Printout
 from .requests import Requests
 from .sandbox import OpenSandbox
@@ -235,10 +235,10 @@ class Delivery:
                 result = self.world.secrets.scrub_value(self.grants.resolve(reply.ok, ending.reply))
             except (Denied, RecursionError) as error:
                 reply = refused_reply(f"the result cannot be used: {error}")
-        failure = without_secrets(failure_in(ending, reply, self._refused), self.world.secrets)
+        failure = failure_in(ending, reply, self._refused, self.world.secrets)
         printed = self._printed
         assert printed is not None
-        printed.end()
+        printed.end(is_cut=ending.output_truncated)
         self._fuel += ending.fuel_consumed
         self._ram = max(self._ram, self._ram_used(reply))
         return Outcome(

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
-from .._secrets import Secrets
+from .._secrets import NO_SECRETS, Secrets
 from .._values import ErrorType, Failure
 from ..abc import Ending
 from .decoding import decode
@@ -65,10 +64,15 @@ def refused_reply(message: str) -> Reply:
     return Reply(error=GuestError(kind="invalid", message=message))
 
 
-def failure_in(ending: Ending, reply: Reply, refused: Iterable[str] = ()) -> Failure | None:
-    """Why there is no result, or None if there is one. `refused` is what the guest was told when it was refused."""
+def failure_in(
+    ending: Ending, reply: Reply, refused: Iterable[str] = (), secrets: Secrets = NO_SECRETS
+) -> Failure | None:
+    """Why there is no result, or None if there is one. `refused` is what the guest was told when it was refused.
+
+    Its texts have placeholders in the place of values.
+    """
     if ending.error_type is not None:
-        return Failure(error_type=ending.error_type, message=ending.message)
+        return Failure(error_type=ending.error_type, message=secrets.scrub(ending.message))
     error = reply.error
     if error is None and reply.ok is not msgspec.UNSET:
         return None
@@ -78,22 +82,11 @@ def failure_in(ending: Ending, reply: Reply, refused: Iterable[str] = ()) -> Fai
     if error.kind == "denied" and any(text in error.message for text in refused):
         kind = "denied"
     silent = "the task wanted more memory than its ram allows" if kind == "memory_exhausted" else ""
+    # Cut when the values are out of it: nobody finds a part of one.
     return Failure(
         error_type=kind,
-        message=error.message[:MOST_TEXT] or silent,
-        exception=error.exception and error.exception[:MOST_NAME],
-        traceback=error.traceback and error.traceback[-MOST_TEXT:],
+        message=secrets.scrub(error.message)[:MOST_TEXT] or silent,
+        exception=error.exception and secrets.scrub(error.exception)[:MOST_NAME],
+        traceback=error.traceback and secrets.scrub(error.traceback)[-MOST_TEXT:],
         line=error.line,
-    )
-
-
-def without_secrets(failure: Failure | None, secrets: Secrets) -> Failure | None:
-    """A failure with placeholders in the place of values."""
-    if failure is None or not secrets:
-        return failure
-    return replace(
-        failure,
-        message=secrets.scrub(failure.message),
-        exception=failure.exception and secrets.scrub(failure.exception),
-        traceback=failure.traceback and secrets.scrub(failure.traceback),
     )

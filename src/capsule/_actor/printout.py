@@ -23,10 +23,11 @@ class Printout:
             text = scrubber.feed(text)
         self._add(stream, text)
 
-    def end(self) -> None:
-        """It prints nothing more."""
+    def end(self, *, is_cut: bool) -> None:
+        """It prints nothing more. What waits is dropped if the text is cut: it may be the first part of a secret."""
         for stream, scrubber in self._scrubbers.items():
-            self._add(stream, scrubber.rest())
+            if not is_cut:
+                self._add(stream, scrubber.rest())
 
     def text(self, stream: str) -> str:
         """All that came on a stream."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import anyio
 
@@ -52,16 +53,16 @@ def sayable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def told(error: Exception) -> ToolError:
+def told(error: Exception, without_secrets: Callable[[str], str] = str) -> ToolError:
     """What the guest hears of an exception that a tool raised.
 
     A ToolError's text is passed on whole. Of any other exception the message alone is, scrubbed, or the name of its
-    class where there is none; what led to it is not.
+    class where there is none; what led to it is not. `without_secrets` sees the message before any of it is cut off.
     """
     found = cause_of(error)
     if isinstance(found, ToolError):
         return ToolError(sayable(_message_of(found)))
-    return ToolError(scrub(_message_of(found)).strip() or type(found).__name__)
+    return ToolError(scrub(without_secrets(_message_of(found))).strip() or type(found).__name__)
 
 
 def endings() -> tuple[type[BaseException], ...]:

@@ -12,8 +12,7 @@ import anyio.to_thread
 
 from ..errors import ToolError
 from .tool_errors import endings
-
-log = logging.getLogger("capsule")
+from .tool_log import Scrub, log_failure
 
 MOST_THREADS = 40
 """Plain functions at work at once, those that were given up included."""
@@ -29,8 +28,9 @@ class Threads:
     once, apart from the application's own; the others wait their turn.
     """
 
-    def __init__(self, start_soon: StartSoon, most: int = MOST_THREADS) -> None:
-        self._start_soon = start_soon
+    def __init__(self, start_soon: StartSoon, most: int = MOST_THREADS, scrub: Scrub = str) -> None:
+        """`scrub` takes values of secrets out of what is logged."""
+        self._start_soon, self._scrub = start_soon, scrub
         self._limiter = anyio.CapacityLimiter(most)
 
     async def run(self, name: str, work: Callable[[], Any], share: anyio.CapacityLimiter) -> Any:
@@ -41,7 +41,7 @@ class Threads:
         Cancelling returns at once. A function that had not begun never does; one that had goes on in its thread,
         which counts among the `most` until it ends, and what becomes of it is only logged.
         """
-        job = _Job(name, work, self._limiter, share)
+        job = _Job(name, work, self._limiter, share, self._scrub)
         self._start_soon(job.run)
         try:
             await job.done.wait()
@@ -53,9 +53,14 @@ class Threads:
 
 class _Job:
     def __init__(
-        self, name: str, work: Callable[[], Any], limiter: anyio.CapacityLimiter, share: anyio.CapacityLimiter
+        self,
+        name: str,
+        work: Callable[[], Any],
+        limiter: anyio.CapacityLimiter,
+        share: anyio.CapacityLimiter,
+        scrub: Scrub,
     ) -> None:
-        self.name, self._work, self._limiter, self._share = name, work, limiter, share
+        self.name, self._work, self._limiter, self._share, self._scrub = name, work, limiter, share, scrub
         self.done = anyio.Event()
         self._scope = anyio.CancelScope()
         self._value: Any = None
@@ -103,6 +108,7 @@ class _Job:
         if inspect.iscoroutine(value):
             value.close()  # it never began, and would warn that nobody awaited it
         if error is not None and not isinstance(error, ToolError):
-            log.warning("the tool %r failed after it had been given up", self.name, exc_info=error)
+            message = "the tool %r failed after it had been given up"
+            log_failure(logging.WARNING, message, self.name, error, self._scrub)
         if error is not None and not isinstance(error, (Exception, *endings())):
             raise error

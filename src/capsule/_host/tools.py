@@ -18,12 +18,11 @@ from ..abc import CallContext, Capability
 from ..errors import Denied, InvalidArguments, InvalidPolicy, InvalidTool, ToolError
 from ..policy import parse_duration
 from .tool_errors import cause_of, endings, told
+from .tool_log import Scrub, log_failure
 from .tool_shape import Shape, WrongAnswer
 from .tool_threads import StartSoon, Threads
 
 __all__ = ["Tool", "Tools", "make_tool_capability"]
-
-log = logging.getLogger("capsule")
 
 _MOST_WARNINGS = 100  # of one tool, with a traceback each; after that at debug level, for a guest can go on for ever
 _MOST_NAME = 60  # characters of a name that a guest made up
@@ -112,7 +111,7 @@ class Tool:
 
     # For the capability.
 
-    def bind(self, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], Any]:
+    def bind(self, args: list[Any], kwargs: dict[str, Any], scrub: Scrub) -> Callable[[], Any]:
         """The function with a guest's arguments in it. Raises InvalidArguments for a call that does not fit.
 
         Raises ToolError if the program's own types failed over them.
@@ -122,14 +121,14 @@ class Tool:
         except (InvalidArguments, RecursionError):
             raise
         except Exception as error:  # noqa: BLE001 - the program's own types may raise anything
-            raise self._seen_inside(error) from None
+            raise self._seen_inside(error, scrub) from None
         return partial(self._function, *given, **named)
 
-    async def run(self, work: Callable[[], Any], threads: Threads, share: anyio.CapacityLimiter) -> Any:
+    async def run(self, work: Callable[[], Any], threads: Threads, share: anyio.CapacityLimiter, scrub: Scrub) -> Any:
         """Run what `bind` answered, within the tool's timeout, and answer JSON values.
 
-        Raises ToolError for whatever goes wrong; the host's log has the whole of it. Cancelling ends an async function
-        and leaves the thread of a plain one to `threads`.
+        Raises ToolError for whatever goes wrong; the host's log has the whole of it, as `scrub` leaves it. Cancelling
+        ends an async function and leaves the thread of a plain one to `threads`.
         """
         with anyio.move_on_after(self._timeout) as scope:
             try:
@@ -137,27 +136,27 @@ class Tool:
                 if inspect.isawaitable(value):
                     value = await value
                 return self._shape.check_answer(value)
-            except WrongAnswer:
-                log.exception("the tool %r answered what it does not declare", self._name)
+            except WrongAnswer as error:
+                log_failure(logging.ERROR, "the tool %r answered what it does not declare", self._name, error, scrub)
                 raise self._failed("failed") from None
             except Exception as error:  # noqa: BLE001 - and so may the tool
-                raise self._seen_inside(error) from None
+                raise self._seen_inside(error, scrub) from None
             except endings() as error:
                 if isinstance(error, anyio.get_cancelled_exc_class()) and _is_cancelled():
                     raise
-                raise self._seen_inside(error) from None
+                raise self._seen_inside(error, scrub) from None
         assert scope.cancelled_caught
         raise self._failed(f"took longer than its timeout of {self._timeout_text}")
 
     def _failed(self, how: str) -> ToolError:
         return ToolError(f"the tool {self._name!r} {how}")
 
-    def _seen_inside(self, error: BaseException) -> ToolError:
-        seen = told(error) if isinstance(error, Exception) else self._failed(f"raised {type(error).__name__}")
+    def _seen_inside(self, error: BaseException, scrub: Scrub) -> ToolError:
+        seen = told(error, scrub) if isinstance(error, Exception) else self._failed(f"raised {type(error).__name__}")
         if not isinstance(error, Exception) or not isinstance(cause_of(error), ToolError):
             self._failures += 1
             level = logging.WARNING if self._failures <= _MOST_WARNINGS else logging.DEBUG
-            log.log(level, "the tool %r failed", self._name, exc_info=error)
+            log_failure(level, "the tool %r failed", self._name, error, scrub)
         return seen
 
 
@@ -216,24 +215,26 @@ def make_tool_capability(
     count: Callable[[CallContext], dict[str, int]],
     share: Callable[[CallContext], anyio.CapacityLimiter],
     start_soon: StartSoon,
+    scrub: Scrub = str,
 ) -> Capability:
     """The capability on top of `tools_of`, which says what a caller may call.
 
     `count` answers the calls by tool that the caller's family has made; the capability adds to it, once for each
     call that fits its signature. `share` answers what bounds the threads of that family. `start_soon` is that of a
-    task group which outlives every caller: it owns the threads. The capability raises Denied, InvalidArguments and
-    ToolError; cancelling ends the call as Tool says.
+    task group which outlives every caller: it owns the threads. `scrub` takes values of secrets out of what is told
+    and logged of exceptions. The capability raises Denied, InvalidArguments and ToolError; cancelling ends the call as
+    Tool says.
     """
-    threads = Threads(start_soon)
+    threads = Threads(start_soon, scrub=scrub)
 
     async def call_tool(context: CallContext, payload: Any) -> Any:
         call = msgspec.convert(payload, _Call)
         tool = tools_of(context).get(call.tool)
         if tool is None:
             _refuse_unknown(call.tool)
-        work = tool.bind(call.args, call.kwargs)
+        work = tool.bind(call.args, call.kwargs, scrub)
         _count(tool, count(context))
-        return await tool.run(work, threads, share(context))
+        return await tool.run(work, threads, share(context), scrub)
 
     return call_tool
 
