@@ -297,7 +297,7 @@ class Runtime:
             grants=grants,
             tools=self._tools.merged(Tools.of(tools)),
         )
-        return evaluation_of(await delivery.run(), names_lost=False)
+        return evaluation_of(await delivery.run(), self._secrets, names_lost=False)
 
     def actors(self) -> list[ActorRef]:
         """The living actors, oldest first."""

@@ -23,6 +23,7 @@ there."""
 MOST_SECRETS = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _PLAIN = "http://"
+_CUT = "..."
 _STAYS = str.maketrans("", "", "\t\r\n")
 
 
@@ -109,6 +110,12 @@ class Secrets:
     def scrub(self, text: str) -> str:
         """`text` with the placeholders in the place of the values."""
         return self._table.replace_text(text) if self._held else text
+
+    def scrub_end(self, text: str) -> str:
+        """`text` without what may be the first part of a value before the "..." that says that the rest was cut off."""
+        if not self._held or not text.endswith(_CUT):
+            return text
+        return self.text_scrubber().feed(text.removesuffix(_CUT)) + _CUT
 
     def scrub_bytes(self, data: bytes) -> bytes:
         """The same for bytes."""

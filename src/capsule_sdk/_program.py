@@ -13,7 +13,7 @@ from ._json_text import NotJSON
 from ._wire import encode as to_json
 
 OWN = "/capsule_sdk/"
-MOST_TEXT = 32_000  # characters of a message or a traceback; the host has a cap of its own
+MOST_TEXT = 100_000  # characters of a message or a traceback; the host keeps fewer, when values of secrets are out
 _module = None
 _instance = None  # of the actor class whose sandbox this is
 

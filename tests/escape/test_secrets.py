@@ -351,6 +351,20 @@ async def test_a_text_that_is_cut(name: str, guest: CompiledGuest, write) -> Non
     assert HARMLESS_WORD[:8] in str(harmless) or HARMLESS_WORD[-8:] in str(harmless)
 
 
+async def test_what_a_session_shows_in_short(guest: CompiledGuest) -> None:
+    """The text of a value that is cut inside holds no part of one either."""
+    secrets = {"KEY": Secret(VALUE, hosts=["api.example"])}
+    async with Runtime(secrets=secrets, tools=[leaked]) as runtime, runtime.session() as session:
+        code = "from capsule import tools\nname = '{}' + {}\nname"
+        for word, part in (("tools.leaked()", VALUE[:8]), (repr(HARMLESS_WORD), HARMLESS_WORD[:8])):
+            await session.run(code.format("x" * 180, word))
+            shown = (await session.variables())["name"].repr
+            long = await session.run(code.format("x" * 3980, word))
+            assert shown.endswith("...")
+            assert long.repr.endswith("...")
+            assert {part in shown, part in long.repr} == {part not in VALUE}
+
+
 @pytest.mark.parametrize("name", ["many texts", "a run of the value's first letter"])
 async def test_what_costs_a_search(name: str, guest: CompiledGuest, write) -> None:
     """A guest makes the loop search no longer than a neighbour that prints and answers as much."""

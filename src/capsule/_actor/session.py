@@ -7,7 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from msgspec.structs import replace
 
+from .._secrets import Secrets
 from .._values import Evaluation, Outcome, Stopped, Variable
 from ..errors import UsageError
 from .actor import Actor
@@ -48,7 +50,7 @@ class Session:
         """
         outcome = await self._ask(self._subject.run(code))
         losses, self._told = self._told, self._actor.home.losses
-        return evaluation_of(outcome, names_lost=self._told > losses)
+        return evaluation_of(outcome, self._actor.world.secrets, names_lost=self._told > losses)
 
     async def variables(self) -> dict[str, Variable]:
         """The names that the code has made, each with its type and a short text. Raises TaskFailed if the sandbox
@@ -56,9 +58,11 @@ class Session:
         """
         found = (await self._ask(self._subject.variables())).unwrap()
         try:
-            return msgspec.convert(found, dict[str, Variable])
+            variables = msgspec.convert(found, dict[str, Variable])
         except msgspec.ValidationError:  # the code inside has changed what answers; that is its own business
             return {}
+        scrub = self._actor.world.secrets.scrub_end
+        return {name: replace(each, repr=scrub(each.repr)) for name, each in variables.items()}
 
     async def reset(self) -> None:
         """Go on in a fresh sandbox, when the runs before this one are done."""
@@ -98,7 +102,7 @@ class Session:
         return f"<session {self._ref.state}>"
 
 
-def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
+def evaluation_of(outcome: Outcome, secrets: Secrets, *, names_lost: bool) -> Evaluation:
     """What a guest answered to a piece of code, as users see it."""
     found = _Value()
     if outcome.success:
@@ -109,7 +113,7 @@ def evaluation_of(outcome: Outcome, *, names_lost: bool) -> Evaluation:
     return Evaluation(
         execution=outcome.execution,
         value=found.value,
-        repr=found.repr,
+        repr=secrets.scrub_end(found.repr),
         stdout=outcome.stdout,
         stderr=outcome.stderr,
         output_truncated=outcome.output_truncated,
