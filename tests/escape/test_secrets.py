@@ -371,7 +371,10 @@ async def test_what_costs_a_search(name: str, guest: CompiledGuest, write) -> No
     value = "-" * 5 + "BEGIN" + "-" * 5 + "\n" + "\n".join(f"{line * 7919:064}" for line in range(26))
     bodies = {
         "many texts": ("return [''] * 400_000", "return ['x' * 1_200_000]"),
-        "a run of the value's first letter": ("print('-' * 300_000)", "print('x' * 300_000)"),
+        "a run of the value's first letter": (
+            "[print('-' * 5000, flush=True) for _ in range(60)]",
+            "[print('x' * 5000, flush=True) for _ in range(60)]",
+        ),
     }
     lines = [f"@task\ndef {kind}(): {body}\n" for kind, body in zip(("bad", "good"), bodies[name], strict=True)]
     file = write("costs.py", "from capsule import task\n" + "".join(lines))
