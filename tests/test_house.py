@@ -28,6 +28,7 @@ LEVELS: list[set[str]] = [
     {"_scrubbing", "_units"},
     {"_secrets", "policy"},
     {"_values"},
+    {"_events"},
     {"_rights", "abc"},
     {"_actor", "_child", "_guest", "_engine", "_host", "_journal", "_packages", "_task", "testing"},
     {"_environment", "_folders"},

@@ -27,6 +27,17 @@ if TYPE_CHECKING:  # without typing, which takes longer to load than all of this
     from ._actor.ref import ActorRef as ActorRef
     from ._actor.session import Session as Session
     from ._actor.states import ActorState as ActorState
+    from ._events import Ended as Ended
+    from ._events import Event as Event
+    from ._events import Left as Left
+    from ._events import Missed as Missed
+    from ._events import Printed as Printed
+    from ._events import Requested as Requested
+    from ._events import Restarted as Restarted
+    from ._events import Retried as Retried
+    from ._events import Spawned as Spawned
+    from ._events import Started as Started
+    from ._events import Stopped as Stopped
     from ._host.tools import Tool as Tool
     from ._run import run as run
     from ._runtime import Runtime as Runtime
@@ -37,22 +48,13 @@ if TYPE_CHECKING:  # without typing, which takes longer to load than all of this
     from ._task import task as task
     from ._task import tools as tools
     from ._values import Declared as Declared
-    from ._values import Ended as Ended
     from ._values import ErrorType as ErrorType
     from ._values import Evaluation as Evaluation
-    from ._values import Event as Event
     from ._values import Execution as Execution
     from ._values import Failure as Failure
     from ._values import HostRequest as HostRequest
-    from ._values import Missed as Missed
     from ._values import Outcome as Outcome
-    from ._values import Printed as Printed
-    from ._values import Restarted as Restarted
-    from ._values import Retried as Retried
-    from ._values import Spawned as Spawned
-    from ._values import Started as Started
     from ._values import Statistics as Statistics
-    from ._values import Stopped as Stopped
     from ._values import Variable as Variable
     from .errors import ActorFailed as ActorFailed
     from .errors import ActorStopped as ActorStopped
@@ -86,14 +88,18 @@ _HOMES = {
     "_actor.ref": ("ActorRef",),
     "_actor.session": ("Session",),
     "_actor.states": ("ActorState",),
+    "_events": (
+        *("Ended", "Event", "Left", "Missed", "Printed", "Requested", "Restarted", "Retried", "Spawned", "Started"),
+        "Stopped",
+    ),
     "_host.tools": ("Tool",),
     "_run": ("run",),
     "_runtime": ("Runtime",),
     "_secrets": ("Secret",),
     "_task": ("ActorClass", "Task", "actor", "task", "tools"),
     "_values": (
-        *("Declared", "Ended", "ErrorType", "Evaluation", "Event", "Execution", "Failure", "HostRequest", "Missed"),
-        *("Outcome", "Printed", "Restarted", "Retried", "Spawned", "Started", "Statistics", "Stopped", "Variable"),
+        *("Declared", "ErrorType", "Evaluation", "Execution", "Failure", "HostRequest", "Outcome", "Statistics"),
+        "Variable",
     ),
     "errors": (
         *("ActorFailed", "ActorStopped", "CacheUnwritable", "CapsuleError", "Denied", "ForeignRef"),

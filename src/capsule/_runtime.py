@@ -31,6 +31,7 @@ from ._actor.world import World
 from ._backend import event_type, scope_type
 from ._codes import Codes
 from ._environment import Environment
+from ._events import Event
 from ._host.http import Http
 from ._host.tools import Tool, Tools
 from ._items import each
@@ -42,8 +43,8 @@ from ._secrets import Secret, Secrets
 from ._setup import Progress, ensure_guest, say
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
-from ._values import Declared, Evaluation, Event, Outcome
-from ._wiring import MOST_PARTS, leaves_of, make_capabilities, write, write_without_refs
+from ._values import Declared, Evaluation, Outcome
+from ._wiring import MOST_PARTS, leaves_of, make_capabilities, telling_why, write, write_without_refs
 from .abc import Engine, Journal
 from .errors import InvalidPolicy, UsageError
 from .policy import Policy, parse_size
@@ -141,6 +142,7 @@ class Runtime:
         async with AsyncExitStack() as stack:
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)
+            stack.push(telling_why(self._notify, self._secrets))
             engine = await stack.enter_async_context(self._given_engine or await self._make_engine())
             stack.push_async_callback(self._http.aclose)
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -187,7 +189,7 @@ class Runtime:
         try:
             return await self._stack.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            if error is not None and leaves_of(group) == leaves_of(error):
+            if error is not None and leaves_of(group).keys() == leaves_of(error).keys():
                 return False  # what the block raised, as it was raised: our task group is no business of its user
             raise
         finally:

@@ -12,26 +12,17 @@ from .policy import Policy
 __all__ = [
     "ActorSpec",
     "Declared",
-    "Ended",
     "ErrorType",
     "Evaluation",
-    "Event",
     "Execution",
     "Failure",
     "HostRequest",
-    "Missed",
     "Module",
     "Outcome",
     "Packages",
     "Parameter",
-    "Printed",
     "Program",
-    "Restarted",
-    "Retried",
-    "Spawned",
-    "Started",
     "Statistics",
-    "Stopped",
     "TaskSpec",
     "Variable",
 ]
@@ -318,78 +309,3 @@ class Variable(msgspec.Struct, frozen=True):
 
     type: str
     repr: str
-
-
-class Spawned(msgspec.Struct, frozen=True, kw_only=True):
-    """An actor came to life; `actor` is its number within the runtime, `parent` that of the actor that started it."""
-
-    actor: int
-    task_name: str
-    name: str | None = None
-    parent: int | None = None
-
-
-class Restarted(msgspec.Struct, frozen=True, kw_only=True):
-    """An actor begins anew with fresh state, for the time number `restart`, after `error`."""
-
-    actor: int
-    task_name: str
-    error: Failure
-    restart: int
-
-
-class Stopped(msgspec.Struct, frozen=True, kw_only=True):
-    """An actor ended. `failed` is False when it was told to, had nothing more to do, or its owner ended."""
-
-    actor: int
-    task_name: str
-    reason: str
-    failed: bool
-    statistics: Statistics
-    name: str | None = None
-
-
-class Missed(msgspec.Struct, frozen=True, kw_only=True):
-    """A reader of `runtime.events()` was too slow: so many events before this one are gone."""
-
-    count: int
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """A message is on its way; `number` is its own within the runtime, `parent` that of the task that called it."""
-
-    number: int
-    task_name: str
-    parent: int | None = None
-    actor: int | None = None
-    """The number of the actor that handles it; None for a task in a sandbox of its own."""
-
-
-class Retried(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt failed with `error`, and attempt number `retry` after the first begins."""
-
-    number: int
-    task_name: str
-    error: Failure
-    retry: int
-
-
-class Printed(msgspec.Struct, frozen=True, kw_only=True):
-    """A task printed `text` on "stdout" or "stderr"."""
-
-    number: int
-    task_name: str
-    stream: str
-    text: str
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A message has its outcome."""
-
-    number: int
-    task_name: str
-    outcome: Outcome
-
-
-Event = Spawned | Restarted | Stopped | Started | Retried | Printed | Ended | Missed
-"""What a runtime tells whoever listens."""

@@ -10,6 +10,7 @@ import anyio
 from ._actor.inside import InsideActors, Spawn, delivery_of
 from ._actor.ref import ActorRef
 from ._actor.requests import Requests
+from ._events import Event, Left
 from ._guest.json_text import NotJSON, to_json
 from ._host.actors import make_actor_capabilities
 from ._host.http import Http, make_http_capability
@@ -96,8 +97,22 @@ def _tool_share_of(context: CallContext) -> anyio.CapacityLimiter:
     return delivery_of(context).family.tool_threads
 
 
-def leaves_of(error: BaseException) -> set[int]:
-    """What an exception comes down to. A task group wraps what its block raised, and trio's rebuilds groups, too."""
+def telling_why(notify: Callable[[Event], None], secrets: Secrets) -> Callable[..., None]:
+    """What is called when a runtime is left, as `__exit__` is: it tells of the exception, if that is why."""
+
+    def tell(_: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):
+            leaf = next(iter(leaves_of(error).values()))
+            is_ours = type(leaf).__module__.partition(".")[0] == __package__
+            notify(Left(exception=type(leaf).__name__, message=secrets.scrub(str(leaf)) if is_ours else ""))
+
+    return tell
+
+
+def leaves_of(error: BaseException) -> dict[int, BaseException]:
+    """What an exception comes down to, by its id. A task group wraps what its block raised, and trio's rebuilds groups,
+    too.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return set().union(*(leaves_of(each) for each in error.exceptions))
-    return {id(error)}
+        return {key: leaf for each in error.exceptions for key, leaf in leaves_of(each).items()}
+    return {id(error): error}

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ._events import Event
 from ._mounts import Mount
-from ._values import ErrorType, Event, Program
+from ._values import ErrorType, Program
 
 __all__ = [
     "CallContext",

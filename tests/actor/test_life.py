@@ -15,9 +15,12 @@ from capsule import (
     ActorStopped,
     Ended,
     Event,
+    HostRequest,
     InvalidPolicy,
     Missed,
     NameTaken,
+    Printed,
+    Requested,
     Runtime,
     RuntimeClosed,
     Spawned,
@@ -26,6 +29,8 @@ from capsule import (
     UnknownMethod,
     UsageError,
 )
+from capsule._actor import events
+from capsule._actor.events import EventStream
 from capsule._actor.states import TRANSITIONS, Lifecycle
 
 
@@ -732,6 +737,20 @@ async def test_a_reader_that_is_too_slow(stage, guests: Guests) -> None:
         assert [event async for event in stream] == []
         with pytest.raises(UsageError, match="size"):
             runtime.events(size=0)
+
+
+async def test_long_texts_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was printed and URLs are bounded in characters, too: both are a guest's to choose."""
+    monkeypatch.setattr(events, "MOST_TEXT", 100)
+    stream = EventStream(size=1000)
+    request = HostRequest(method="GET", url="u" * 30, status=200, bytes=0, duration_ms=0.0)
+    for number in range(5):
+        stream.put(Printed(number=number, task_name="work", stream="stdout", text="x" * 30))
+        stream.put(Requested(number=number, task_name="work", request=request))
+    stream.close()
+    missed, *rest = [event async for event in stream]
+    assert missed == Missed(count=7)
+    assert [type(event) for event in rest] == [Requested, Printed, Requested]
 
 
 # Actors of tasks.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capsule import Ended, Outcome, Policy, Runtime, Secret, TaskFailed, run
+from capsule import Ended, Left, Outcome, Policy, Requested, Runtime, Secret, TaskFailed, run
 from capsule._guest.cache import CompiledGuest
 from capsule.journal import JournalReader
 from host.servers import Server, serving
@@ -155,12 +155,15 @@ def main(base):
 """
     (tmp_path / "leaks.py").write_text(code, "utf-8")
     folder = tmp_path / "journal"
-    async with Runtime(secrets=secrets, policy=POLICY, journal=folder / "trace.db") as runtime:
-        with pytest.raises(TaskFailed):
+    with pytest.raises(TaskFailed):
+        async with Runtime(secrets=secrets, policy=POLICY, journal=folder / "trace.db") as runtime:
             await runtime.run(str(tmp_path / "leaks.py"), server.url(""))
     with JournalReader(folder / "trace.db") as reader:
         events = [entry.event for entry in reader.entries(reader.run("last"))]
-    assert len(events[-1].outcome.execution.host_requests) == 2
+    urls = [event.request.url for event in events if isinstance(event, Requested)]
+    assert [url.partition("?")[0] for url in urls] == [server.url("/key-json"), server.url("/echo")]
+    assert isinstance(events[-1], Left)
+    assert events[-1].exception == "TaskFailed"
     kept = b"".join(file.read_bytes() for file in folder.iterdir())
     assert b"/echo?key=" in kept
     assert VALUE.encode() not in kept

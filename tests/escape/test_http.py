@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from capsule import Policy, RightsRefused, Runtime, Secret
+from capsule import Policy, Requested, RightsRefused, Runtime, Secret
 from capsule._guest.cache import CompiledGuest
 from capsule._values import Outcome
 from escape.hosts import watched
@@ -539,12 +539,29 @@ async def test_many_headers_and_secrets(guest: CompiledGuest, write, server: Ser
 
 
 async def test_failed_attempts_are_told(guest: CompiledGuest, write, server: Server) -> None:
-    """The requests of each attempt stand in the outcome, those of a task that came to nothing too."""
-    file = write("t.py", program("    http.get(base + '/'); 1 / 0"))
-    async with Runtime(policy=Policy(allowed_hosts=["127.0.0.1"], max_retries=2)) as runtime:
+    """The requests of each attempt stand in the outcome, those of a task that came to nothing too. Listeners hear of
+    each when it has ended.
+    """
+    file, heard = write("t.py", program("    http.get(base + '/'); print('asked'); 1 / 0")), []
+    policy = Policy(allowed_hosts=["127.0.0.1"], max_retries=2)
+    async with Runtime(policy=policy, on_event=heard.append) as runtime:
         outcome = await (await runtime.spawn(file, server.url(""))).outcome()
     assert (outcome.error.error_type, outcome.execution.retries) == ("task_error", 2)
     assert [request.status for request in outcome.execution.host_requests] == [200, 200, 200]
+    told = [event for event in heard if isinstance(event, Requested)]
+    assert tuple(event.request for event in told) == outcome.execution.host_requests
+    assert {(event.number, event.task_name) for event in told} == {(1, "main")}
+    attempt = ["Requested", "Printed"]
+    names = [type(event).__name__ for event in heard]
+    assert names[1 : names.index("Ended") + 1] == [
+        "Started",
+        *attempt,
+        "Retried",
+        *attempt,
+        "Retried",
+        *attempt,
+        "Ended",
+    ]
 
 
 async def test_a_ceiling(guest: CompiledGuest, write, server: Server) -> None:

@@ -16,6 +16,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from capsule import (
     Ended,
@@ -24,11 +25,16 @@ from capsule import (
     Failure,
     HostRequest,
     InvalidJournal,
+    InvalidPackages,
+    Left,
     Missed,
     Outcome,
     Printed,
+    Requested,
+    Restarted,
     Retried,
     Runtime,
+    SetupError,
     Spawned,
     Started,
     Statistics,
@@ -39,8 +45,10 @@ from capsule import (
 )
 from capsule._journal import writer as writing
 from capsule._journal.entries import MOST_PRINTED, Entries
-from capsule.journal import JournalReader, Node, Run, SqliteJournal, tree_of
+from capsule.journal import Entry, JournalReader, Node, Run, SqliteJournal, tree_of
 from capsule.testing import FakeEngine
+
+REQUEST = HostRequest(method="GET", url="http://example.com/", status=200, bytes=1, duration_ms=1.0)
 
 
 def read(path: Path, which: str = "last") -> tuple[Run, list[Event]]:
@@ -55,8 +63,8 @@ async def keep(path: Path, events: list[Event], **how) -> None:
             journal.put(event)
 
 
-def ended(number: int = 1, *, error: Failure | None = None, requests: tuple[HostRequest, ...] = ()) -> Ended:
-    cost = Execution(task_name="work", fuel_consumed=10, host_requests=requests)
+def ended(number: int = 1, *, error: Failure | None = None) -> Ended:
+    cost = Execution(task_name="work", fuel_consumed=10, host_requests=(REQUEST,))
     outcome = Outcome(success=error is None, error=error, result=[1] * 1000, stdout="x" * 1000, execution=cost)
     return Ended(number=number, task_name="work", outcome=outcome)
 
@@ -65,17 +73,20 @@ def ended(number: int = 1, *, error: Failure | None = None, requests: tuple[Host
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Event], dict[tuple[str, int], tuple[str, int] | None], set[int]]:
-    """Events in an order that can be, who is below whom, and the messages that ended well."""
+def histories(
+    draw: st.DrawFn,
+) -> tuple[list[Event], dict[tuple[str, int], tuple[str, int] | None], set[int], list[int]]:
+    """Events in an order that can be, who is below whom, the messages that ended well, and who asked for something."""
     events: list[Event] = []
     parents: dict[tuple[str, int], tuple[str, int] | None] = {}
     good: set[int] = set()
+    asked: list[int] = []
     living: list[int] = []
     open_messages: list[int] = []
     numbers, actors = itertools.count(1), itertools.count(1)
     text = st.text(max_size=8)
     for step in draw(
-        st.lists(st.sampled_from(["spawn", "start", "start", "print", "retry", "end", "stop"]), max_size=40)
+        st.lists(st.sampled_from(["spawn", "start", "start", "print", "ask", "retry", "end", "stop"]), max_size=40)
     ):
         if step == "spawn":
             number, parent = next(actors), draw(st.sampled_from([None, *living]))
@@ -93,11 +104,14 @@ def histories(draw: st.DrawFn) -> tuple[list[Event], dict[tuple[str, int], tuple
             events.append(
                 Stopped(actor=number, task_name="", reason="", failed=draw(st.booleans()), statistics=Statistics())
             )
-        elif open_messages and step in ("print", "retry", "end"):
+        elif open_messages and step in ("print", "ask", "retry", "end"):
             number = draw(st.sampled_from(open_messages))
             failure = Failure(error_type="task_error", message=draw(text))
             if step == "print":
                 events.append(Printed(number=number, task_name="", stream="stdout", text=draw(text)))
+            elif step == "ask":
+                events.append(Requested(number=number, task_name="", request=replace(REQUEST, url=draw(text))))
+                asked.append(number)
             elif step == "retry":
                 events.append(Retried(number=number, task_name="", error=failure, retry=1))
             else:
@@ -105,7 +119,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Event], dict[tuple[str, int], tuple
                 events.append(ended(number, error=draw(st.sampled_from([None, failure]))))
                 if events[-1].outcome.success:
                     good.add(number)
-    return events, parents, good
+    return events, parents, good, asked
 
 
 def flat(nodes: list[Node], parent: tuple[str, int] | None = None) -> Iterator[tuple[Node, tuple[str, int] | None]]:
@@ -118,7 +132,7 @@ def flat(nodes: list[Node], parent: tuple[str, int] | None = None) -> Iterator[t
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_read_is_what_happened(tmp_path_factory: pytest.TempPathFactory, history) -> None:
     """Any history: the entries in order, the tree, the totals of the run."""
-    events, parents, good = history
+    events, parents, good, asked = history
     path = tmp_path_factory.mktemp("journal") / "trace.db"
     anyio.run(keep, path, events)
     with JournalReader(path) as reader:
@@ -130,21 +144,35 @@ def test_what_is_read_is_what_happened(tmp_path_factory: pytest.TempPathFactory,
     assert {(node.kind, node.number): parent for node, parent in nodes} == parents
     assert len(nodes) == len(parents)
     assert {node.number for node, _ in nodes if node.kind == "message" and node.success} == good
+    assert sorted(node.number for node, _ in nodes for _ in node.requests) == sorted(asked)
     starts = sum(isinstance(event, Started) for event in events)
     bad = sum(isinstance(event, Ended) and not event.outcome.success for event in events)
     assert (run.state, run.tasks, run.failed, run.dropped) == ("ended", starts, bad, 0)
+    assert run.requests == len(asked)
+
+
+def test_a_restart_that_nothing_came_of_is_none() -> None:
+    """An actor of a task, whose sandbox is gone, has another when there is a message for it, and not before."""
+    failure = Failure(error_type="task_error", message="no luck")
+    events: list[Event] = [Spawned(actor=1, task_name="work")]
+    counts = []
+    for number in (1, 2):
+        events += [Started(number=number, task_name="work", actor=1), ended(number, error=failure)]
+        events.append(Restarted(actor=1, task_name="work", error=failure, restart=number))
+        entries = [Entry(number=place, at=0.0, kind="", event=event) for place, event in enumerate(events)]
+        counts.append(tree_of(entries)[0].restarts)
+    assert counts == [0, 1]
 
 
 # What is kept.
 
 
 def test_results_and_long_texts_are_not_kept(tmp_path: Path) -> None:
-    """Printed text to so many characters of each message, failures cut, requests and their URLs cut, no result."""
+    """Printed text to so many characters of each message, failures cut, no result."""
     long = Failure(error_type="task_error", message="m" * 9000, traceback="t" * 9000 + "end")
-    request = HostRequest(method="GET", url="u" * 9000, status=200, bytes=1, duration_ms=1.0)
     printed = [Printed(number=1, task_name="work", stream="stdout", text="p" * 3000) for _ in range(9)]
-    anyio.run(keep, tmp_path / "trace.db", [*printed, ended(error=long, requests=(request,) * 900)])
-    run, events = read(tmp_path / "trace.db")
+    anyio.run(keep, tmp_path / "trace.db", [*printed, ended(error=long)])
+    _, events = read(tmp_path / "trace.db")
     end = events.pop()
     told = "".join(event.text for event in events)
     assert told.startswith("p" * MOST_PRINTED + "\n[the journal keeps 10000 characters]")
@@ -152,8 +180,19 @@ def test_results_and_long_texts_are_not_kept(tmp_path: Path) -> None:
     assert (end.outcome.result, end.outcome.stdout) == (None, "")
     assert (len(end.outcome.error.message), len(end.outcome.error.traceback)) == (2000, 4000)
     assert end.outcome.error.traceback.endswith("end")
-    requests = end.outcome.execution.host_requests
-    assert (len(requests), len(requests[0].url), run.requests) == (100, 500, 900)
+
+
+def test_requests_are_kept_once(tmp_path: Path) -> None:
+    """Each by itself, the first hundred of each message with so much of their URLs; the others are counted as missing."""
+    long = Requested(number=1, task_name="work", request=replace(REQUEST, url="u" * 9000))
+    other = Requested(number=2, task_name="work", request=REQUEST)
+    anyio.run(keep, tmp_path / "trace.db", [*[long] * 900, other, ended(), other, long])
+    run, events = read(tmp_path / "trace.db")
+    kept = Requested(number=1, task_name="work", request=replace(REQUEST, url="u" * 500))
+    end = events[102]
+    assert events == [*[kept] * 100, Missed(count=800), other, end, other, kept]
+    assert end.outcome.execution == Execution(task_name="work", fuel_consumed=10)
+    assert (run.requests, run.dropped) == (903, 800)
 
 
 def test_halves_of_characters(tmp_path: Path) -> None:
@@ -455,7 +494,9 @@ async def test_how_a_block_was_left(tmp_path: Path) -> None:
     with pytest.raises(TaskFailed):
         async with Runtime(engine=FakeEngine({"work": _fail}), journal=path) as runtime:
             await runtime.run(work)
-    assert (read(path)[0].state, read(path)[0].failed) == ("failed", 1)
+    run, events = read(path)
+    assert (run.state, run.failed) == ("failed", 1)
+    assert events[-1] == Left(exception="TaskFailed", message="work: ValueError: no luck")
     with anyio.CancelScope() as scope:
         async with Runtime(engine=FakeEngine({"work": _work}), journal=SqliteJournal(path)) as runtime:
             await runtime.run(work)
@@ -463,6 +504,34 @@ async def test_how_a_block_was_left(tmp_path: Path) -> None:
             await anyio.sleep_forever()
     run, events = read(path)
     assert (run.state, len(events)) == ("cancelled", 3)
+
+
+async def test_why_a_block_was_left(tmp_path: Path) -> None:
+    """The text of errors of capsule's own, and only the name of others; listeners hear it, too."""
+    path, heard = tmp_path / "trace.db", []
+    for error in (ValueError("what a user typed"), InvalidPackages("there is no such package")):
+        with pytest.raises(type(error)):
+            async with Runtime(engine=FakeEngine({}), journal=path, on_event=heard.append):
+                raise error
+        assert read(path)[1] == heard[-1:]
+    assert heard == [
+        Left(exception="ValueError"),
+        Left(exception="InvalidPackages", message="there is no such package"),
+    ]
+
+
+async def test_a_runtime_that_could_not_be_opened(tmp_path: Path) -> None:
+    """Its journal says why, though nothing has run."""
+
+    class Broken(FakeEngine):
+        async def __aenter__(self) -> FakeEngine:
+            raise SetupError("the guest cannot be built")
+
+    with pytest.raises(SetupError):
+        async with Runtime(engine=Broken({}), journal=tmp_path / "trace.db"):
+            pass
+    run, events = read(tmp_path / "trace.db")
+    assert (run.state, events) == ("failed", [Left(exception="SetupError", message="the guest cannot be built")])
 
 
 async def test_a_fault_of_the_writer_is_no_fault_of_the_run(tmp_path: Path, monkeypatch, logged) -> None:

@@ -17,7 +17,8 @@ from anyio import TaskHandle
 from msgspec.structs import replace
 
 from .._backend import Flag
-from .._values import Ended, Execution, Failure, Outcome, Restarted, Spawned, Statistics, Stopped
+from .._events import Ended, Restarted, Spawned, Stopped
+from .._values import Execution, Failure, Outcome, Statistics
 from .asks import Asks
 from .bonds import pass_on
 from .call import Call

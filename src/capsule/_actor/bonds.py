@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from .._values import Stopped
+from .._events import Stopped
 from ..errors import ActorFailed, ForeignRef
 
 if TYPE_CHECKING:

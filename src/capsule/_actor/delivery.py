@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from msgspec.structs import replace
 
-from .._values import Ended, Execution, Failure, Outcome, Printed, Retried, Started
+from .._events import Ended, Printed, Requested, Retried, Started
+from .._values import Execution, Failure, HostRequest, Outcome
 from ..abc import CallContext, Ending
 from ..errors import Denied
 from .admission import Place
@@ -118,7 +119,9 @@ class Delivery:
     def requests(self) -> Requests:
         """Its HTTP requests, counted together with those of whoever asked for it. Made when first needed."""
         caller = self._caller.requests if self._caller else None
-        return Requests(self.call.policy, self.family, caller, self.world.secrets)
+        # Not a method of this one, which they would keep alive and it them.
+        pass_on = partial(_tell_request, self.world, self.number, self.call.name)
+        return Requests(self.call.policy, self.family, caller, self.world.secrets, pass_on)
 
     @property
     def context(self) -> CallContext:
@@ -264,3 +267,7 @@ class Delivery:
             ram_used=self._ram,
             host_requests=self.requests.told if "requests" in self.__dict__ else (),
         )
+
+
+def _tell_request(world: World, number: int, task_name: str, request: HostRequest) -> None:
+    world.notify(Requested(number=number, task_name=task_name, request=request))

@@ -8,19 +8,19 @@ from typing import Self
 import anyio
 from msgspec.structs import replace
 
-from .._values import Ended, Event, Missed, Printed
+from .._events import Ended, Event, Missed, Printed, Requested
 from ..errors import UsageError
 
 MOST_TEXT = 16_000_000
-"""Characters that wait for one reader: guests print what they like."""
+"""Characters that wait for one reader: guests print what they like, and ask for URLs of any length."""
 
 
 class EventStream:
     """Events from now on, as `async for`; it ends when the runtime is left or it is closed.
 
     What ended is told with its costs and without its result and output. At most `size` events wait for the reader,
-    with at most 16 million characters of what was printed. When it is too slow the oldest are dropped, and a Missed
-    event stands in their place: nothing that happens in a runtime ever waits for a reader.
+    with at most 16 million characters of what was printed and of URLs. When it is too slow the oldest are dropped, and
+    a Missed event stands in their place: nothing that happens in a runtime ever waits for a reader.
     """
 
     def __init__(self, size: int) -> None:
@@ -76,4 +76,6 @@ class EventStream:
 
 
 def _text_of(event: Event) -> int:
-    return len(event.text) if isinstance(event, Printed) else 0
+    if isinstance(event, Printed):
+        return len(event.text)
+    return len(event.request.url) if isinstance(event, Requested) else 0

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import anyio
 
-from .._values import Outcome, Statistics, Stopped
+from .._events import Stopped
+from .._values import Outcome, Statistics
 from ..errors import UsageError
 from ..policy import parse_duration
 from .bonds import Block, Monitor, link

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 
 from .._secrets import NO_SECRETS, Secrets
@@ -26,9 +28,18 @@ class _Count:
 class Requests:
     """The requests of one message, all attempts together."""
 
-    def __init__(self, policy: Policy, family: Family, caller: Requests | None, secrets: Secrets | None = None) -> None:
-        """`caller` are the requests of the message that asked for this one, `secrets` what they may carry."""
-        self.policy, self._family = policy, family
+    def __init__(
+        self,
+        policy: Policy,
+        family: Family,
+        caller: Requests | None,
+        secrets: Secrets | None = None,
+        pass_on: Callable[[HostRequest], None] = lambda _: None,
+    ) -> None:
+        """`caller` are the requests of the message that asked for this one, `secrets` what they may carry. `pass_on`
+        hears of each when it ends, at once.
+        """
+        self.policy, self._family, self._pass_on = policy, family, pass_on
         self.secrets = NO_SECRETS if secrets is None else secrets
         self._count: _Count = caller._count if caller else _Count(policy.max_requests)  # noqa: SLF001 - one of its own
         self._told: list[HostRequest] = []
@@ -56,6 +67,7 @@ class Requests:
         """One has ended."""
         if len(self._told) < MOST_TOLD:
             self._told.append(request)
+        self._pass_on(request)
 
     @property
     def told(self) -> tuple[HostRequest, ...]:

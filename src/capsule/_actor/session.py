@@ -9,8 +9,9 @@ from typing import Any, Self
 import msgspec
 from msgspec.structs import replace
 
+from .._events import Stopped
 from .._secrets import Secrets
-from .._values import Evaluation, Outcome, Stopped, Variable
+from .._values import Evaluation, Outcome, Variable
 from ..errors import UsageError
 from .actor import Actor
 from .call import Call

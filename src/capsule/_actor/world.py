@@ -11,8 +11,9 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from .. import _backend
+from .._events import Event
 from .._secrets import NO_SECRETS, Secrets
-from .._values import Event, Program, TaskSpec
+from .._values import Program, TaskSpec
 from ..abc import Capability, Engine
 from ..policy import Policy
 from .admission import Admission

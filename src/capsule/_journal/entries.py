@@ -9,28 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from .._values import (
-    Ended,
-    Event,
-    Failure,
-    Missed,
-    Outcome,
-    Printed,
-    Restarted,
-    Retried,
-    Spawned,
-    Started,
-    Stopped,
-)
+from .._events import Ended, Event, Left, Missed, Printed, Requested, Restarted, Retried, Spawned, Started, Stopped
+from .._values import Failure, Outcome
 
 MOST_PRINTED = 10_000
 """Characters kept of what one message prints, all attempts together."""
 
 MOST_MESSAGE, MOST_TRACEBACK, MOST_URL = 2_000, 4_000, 500
-"""Characters kept of a failure's message, of the end of its traceback, and of the URL of a request."""
+"""Characters kept of a message that says why something failed, of the end of a traceback, and of a request's URL."""
 
 MOST_REQUESTS = 100
-"""HTTP requests kept of one message; the first ones."""
+"""HTTP requests kept of one message; the first ones. The others are counted."""
 
 MOST_RUN = 64_000_000
 """Bytes kept of one run. What comes later is counted."""
@@ -42,7 +31,9 @@ KINDS: dict[str, type[Any]] = {
     "started": Started,
     "retried": Retried,
     "printed": Printed,
+    "requested": Requested,
     "ended": Ended,
+    "left": Left,
     "missed": Missed,
 }
 """How each kind of event is called in the database."""
@@ -80,6 +71,7 @@ class Entries:
     def __init__(self, most: int = MOST_RUN) -> None:
         self._left = most
         self._printed: dict[int, int] = {}
+        self._requested: dict[int, int] = {}
         self._tasks = self._failed = self._requests = self._fuel = 0
         self._missed = self._dropped = 0
 
@@ -94,7 +86,7 @@ class Entries:
         kept = self._cut(event)
         if kept is None:
             return []
-        if not has_room or self._left <= 0:
+        if not has_room or self._left <= 0 or self._has_enough(kept):
             self._missed += 1
             self._dropped += 1
             return []
@@ -113,8 +105,17 @@ class Entries:
             self._tasks += 1
         elif isinstance(event, Ended):
             self._failed += not event.outcome.success
-            self._requests += len(event.outcome.execution.host_requests)
             self._fuel += event.outcome.execution.fuel_consumed
+        elif isinstance(event, Requested):
+            self._requests += 1
+
+    def _has_enough(self, event: Event) -> bool:
+        """Whether it is a request, and as many of its message are kept already as may be."""
+        if not isinstance(event, Requested):
+            return False
+        before = self._requested.get(event.number, 0)
+        self._requested[event.number] = before + 1
+        return before >= MOST_REQUESTS
 
     def _cut(self, event: Event) -> Event | None:
         """What is kept of it, or None if nothing is."""
@@ -122,7 +123,12 @@ class Entries:
             return self._cut_text(event)
         if isinstance(event, Ended):
             self._printed.pop(event.number, None)
+            self._requested.pop(event.number, None)
             return replace(event, outcome=_cut_outcome(event.outcome))
+        if isinstance(event, Requested):
+            return replace(event, request=replace(event.request, url=event.request.url[:MOST_URL]))
+        if isinstance(event, Left):
+            return replace(event, message=event.message[:MOST_MESSAGE])
         if isinstance(event, Restarted | Retried):
             return replace(event, error=_cut_failure(event.error))
         return event
@@ -146,12 +152,9 @@ def encoded(event: Event) -> bytes:
 
 
 def _cut_outcome(outcome: Outcome) -> Outcome:
-    execution = outcome.execution
-    if execution.host_requests:
-        kept = tuple(replace(each, url=each.url[:MOST_URL]) for each in execution.host_requests[:MOST_REQUESTS])
-        execution = replace(execution, host_requests=kept)
+    execution = replace(outcome.execution, host_requests=())
     error = outcome.error and _cut_failure(outcome.error)
-    # Results belong to those who asked, and what was printed is in entries of its own.
+    # Results belong to those who asked. What was printed and requested is in entries of its own.
     return replace(outcome, result=None, stdout="", stderr="", error=error, execution=execution)
 
 

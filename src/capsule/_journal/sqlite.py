@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
-from .._values import Event
+from .._events import Event
 from ..abc import Journal
 from ..errors import UsageError
 

@@ -8,7 +8,8 @@ from typing import Self
 
 import anyio
 
-from .._values import Ended, Event, Execution, Failure, Outcome, Printed, Spawned, Started, Statistics, Stopped
+from .._events import Ended, Event, Printed, Spawned, Started, Stopped
+from .._values import Execution, Failure, Outcome, Statistics
 from ..abc import Journal
 from ..errors import UsageError
 
