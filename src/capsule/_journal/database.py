@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -167,18 +168,35 @@ def _foreign(path: Path) -> InvalidJournal:
 
 def _make_file(path: Path) -> None:
     """The folder and the file, for their owner alone. An existing file is left as it is; a link is not followed."""
+    if "\0" in str(path):
+        raise InvalidJournal("this is no path", path=str(path))
     folder = path.parent
     if folder.name == ".capsule" and folder.is_symlink():  # a link that a stranger's project brought along
         raise InvalidJournal("its folder is a link; remove it", path=str(path))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.name == ".capsule":
+        _check_owner(folder, path)
         with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
             file.write("*\n")
     if path.is_symlink():
         raise InvalidJournal("it is a link; remove it", path=str(path))
+    for ending in ("", "-wal", "-shm", "-journal"):  # SQLite writes into those that are there
+        _check_owner(path.with_name(path.name + ending), path)
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
     try:
         os.close(os.open(path, flags, 0o600))
     except FileExistsError:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise InvalidJournal("this is no regular file", path=str(path)) from None
+        _check_owner(path, path)
+
+
+def _check_owner(file: Path, path: Path) -> None:
+    """Whoever else can write into a folder above, such as a shared one for temporary files, could put one there."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if file.lstat().st_uid not in (0, os.geteuid()):
+            what = "it" if file == path else file.name
+            reason = f"{what} belongs to another user, who could read what is written; remove it, or make it yours"
+            raise InvalidJournal(reason, path=str(path))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ _held: set[int] = set()
 def lock_file(path: Path, key: str) -> Path:
     """The lock of the run `key` in the database at `path`."""
     return path.with_name(f"{path.name}-{key}.lock")
+
+
+def keys_of_locks(path: Path) -> list[str]:
+    """The runs that have a lock beside the database at `path`, whoever holds it. Raises OSError."""
+    pattern = re.compile(re.escape(path.name) + "-([0-9a-f]{12})[.]lock")
+    found = ((pattern.fullmatch(file.name), file) for file in path.parent.iterdir())
+    return [match[1] for match, file in found if match and file.is_file() and not file.is_symlink()]
 
 
 @contextlib.contextmanager

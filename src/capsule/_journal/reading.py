@@ -7,18 +7,25 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
+from msgspec.structs import replace
 
-from .._values import Event
+from .._events import Event
 from ..errors import InvalidJournal, UsageError
 from .database import open_for_reading, unreadable
 from .entries import KINDS
 from .locks import is_free, lock_file
 
+_COLUMNS = (*("key", "title", "pid", "began", "ended", "ending"), *("tasks", "failed", "requests", "fuel", "dropped"))
+_ENDING = _COLUMNS.index("ending")
+
 _MOST_NAMED = 5
 """Runs that an error names."""
+
+Time = Annotated[float, msgspec.Meta(ge=0, lt=32_000_000_000)]
+"""Seconds since 1970, of which every system can say the date: until about the year 2984."""
 
 RunState = Literal["running", "ended", "failed", "cancelled", "interrupted", "unknown"]
 
@@ -37,10 +44,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     process is gone and it never said how it ended. "unknown" if this user cannot find out."""
 
     pid: int
-    began: float
+    began: Time
     """When, in seconds since 1970."""
 
-    ended: float | None
+    ended: Time | None
     tasks: int = 0
     """Messages that were started."""
 
@@ -64,7 +71,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     event: Event
-    """As it was, with texts cut, and without results and output of its own."""
+    """As it was, with texts cut. An end has no result, no output and no requests: these are entries of their own."""
 
 
 class JournalReader:
@@ -109,23 +116,19 @@ class JournalReader:
             "SELECT number, at, kind, body FROM entries WHERE run = (SELECT id FROM runs WHERE key = ?) ORDER BY number"
         )
         with self._translated():
-            for number, at, kind, body in self._connection.execute(query, (run.key,)):
+            for row in self._connection.execute(query, (run.key,)):
+                number, at, kind, body = msgspec.convert(row, tuple[int, Time, str, bytes])
                 yield Entry(number=number, at=at, kind=kind, event=msgspec.json.decode(body, type=KINDS[kind]))
 
     def _runs(self, where: str, values: tuple[Any, ...]) -> list[Run]:
-        query = (
-            f"SELECT key, title, pid, began, ended, ending, tasks, failed, requests, fuel, dropped FROM runs {where}"  # noqa: S608 - constant text
-        )
+        query = f"SELECT {', '.join(_COLUMNS)} FROM runs {where}"  # noqa: S608 - constant text
         with self._translated():
             rows = self._connection.execute(query, values).fetchall()
-            states = [self._state(key, ending) for key, _, _, _, _, ending, *_ in rows]
+            # With a state that always fits: who is at work is asked only of a row that is sound.
+            runs = [msgspec.convert(dict(zip(_COLUMNS, row, strict=True)) | {"state": "unknown"}, Run) for row in rows]
             return [
-                msgspec.convert(
-                    {"key": row[0], "title": row[1], "state": state, "pid": row[2], "began": row[3], "ended": row[4]}
-                    | dict(zip(("tasks", "failed", "requests", "fuel", "dropped"), row[6:], strict=True)),
-                    Run,
-                )
-                for row, state in zip(rows, states, strict=True)
+                replace(run, state=msgspec.convert(self._state(run.key, row[_ENDING]), RunState))
+                for run, row in zip(runs, rows, strict=True)
             ]
 
     def _state(self, key: str, ending: str | None) -> str:

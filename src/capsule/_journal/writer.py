@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from .._values import Event
+from .._events import Event
 from ..errors import InvalidJournal
 from .database import is_busy, open_for_writing
 from .entries import Entries, Row
-from .locks import holding, is_free, lock_file
+from .locks import holding, is_free, keys_of_locks, lock_file
 
 MOST_WAITING, MOST_WAITING_BYTES = 10_000, 16_000_000
 """Entries that wait to be written, and bytes of them."""
@@ -83,15 +83,14 @@ class Writer:
         not be formatted in one thread while another, such as that of the loop, parses source.
         """
         if self._fault is not None:
-            log.error("the journal %s was given up; the run went on without", self._path, exc_info=self._fault)
+            path = _shown(str(self._path))
+            log.error("the journal %s was given up; the run went on without", path, exc_info=self._fault)
 
     def _work(self) -> None:
         try:
             with contextlib.ExitStack() as stack:
                 connection = stack.enter_context(contextlib.closing(open_for_writing(self._path)))
-                # Before there is a run: a reader takes one without a lock for interrupted.
-                stack.enter_context(holding(lock_file(self._path, self._key)))
-                self._begin(connection)
+                self._begin(connection, stack)
                 try:
                     self._write_all(connection)
                 except (OSError, sqlite3.Error) as error:
@@ -111,7 +110,7 @@ class Writer:
 
     def _fail(self, message: str) -> None:
         self._stop_keeping()
-        log.warning(message)
+        log.warning(_shown(message))
 
     def _stop_keeping(self) -> None:
         self._has_failed = True
@@ -133,12 +132,17 @@ class Writer:
                 self._arrival.set()  # it waits, and is tried again with what comes meanwhile
         self._write(connection, ended=time.time())
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, connection: sqlite3.Connection, stack: contextlib.ExitStack) -> None:
         with _transaction(connection):
+            # Before others see a run: a reader takes one without a lock for interrupted. And in the transaction: a lock
+            # without a run that another one sees is of a process that was killed in here.
+            stack.enter_context(holding(lock_file(self._path, self._key)))
             statement = "INSERT INTO runs (key, title, pid, began) VALUES (?, ?, ?, ?)"
             done = connection.execute(statement, (self._key, self._title, os.getpid(), self._began))
             self._run = done.lastrowid or 0
             self._note_interrupted(connection)
+            with contextlib.suppress(OSError):
+                self._remove_locks_without_runs(connection)
             self._forget_old(connection)
 
     def _note_interrupted(self, connection: sqlite3.Connection) -> None:
@@ -159,6 +163,17 @@ class Writer:
             connection.execute(statement, (run,))
             with contextlib.suppress(OSError):
                 lock_file(self._path, key).unlink()
+
+    def _remove_locks_without_runs(self, connection: sqlite3.Connection) -> None:
+        keys = keys_of_locks(self._path)
+        if keys == [self._key]:
+            return
+        known = {key for (key,) in connection.execute("SELECT key FROM runs")}
+        for key in keys:
+            file = lock_file(self._path, key)
+            with contextlib.suppress(OSError):
+                if key not in known and is_free(file, patience=0):
+                    file.unlink()
 
     def _forget_old(self, connection: sqlite3.Connection) -> None:
         old = "SELECT id FROM runs WHERE ended IS NOT NULL AND id <= ?"
@@ -187,6 +202,11 @@ class Writer:
         with self._lock:
             for _ in rows:
                 self._bytes -= len(self._waiting.popleft().body)
+
+
+def _shown(text: str) -> str:
+    """A path may have characters in it that steer a terminal, which is where a log may go."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 @contextlib.contextmanager
