@@ -6,28 +6,16 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import to_builtins
 
-from capsule import (
-    CapsuleError,
-    Ended,
-    Event,
-    Failure,
-    InvalidJournal,
-    Missed,
-    Printed,
-    Restarted,
-    Retried,
-    Spawned,
-    Started,
-    Stopped,
-)
-from capsule.journal import JournalReader, Node, Run, tree_of
+from capsule import CapsuleError, InvalidJournal, Left
+from capsule.journal import Entry, JournalReader, Node, Run, tree_of
 
 from .grants import journal_file
+from .lines import Lines, count, missing, not_begun_anew, reason, traceback_of, why
 from .run import SUCCESS, WRONG_CALL
 from .screen import Screen
 from .story import describe_cost
@@ -58,13 +46,21 @@ def log(prefix: str) -> int:
 
     def show(screen: Screen, reader: JournalReader) -> None:
         run = reader.run(prefix)
-        last = run.began
+        idle = not_begun_anew(reader.entries(run))
+        lines, last = Lines(), run.began
+
+        def tell(at: float, line: str) -> None:
+            screen.result(f"{at - run.began:9.3f}  {one_line(line)}".rstrip())
+
         for entry in reader.entries(run):
             last = entry.at
-            for line in _lines(entry.event):
-                screen.result(f"{entry.at - run.began:9.3f}  {one_line(line)}")
-        now = time.time() if run.state == "running" else last
-        screen.result(f"{(run.ended or now) - run.began:9.3f}  {one_line(_title(run))}")
+            for line in () if entry.number in idle else lines.of(entry.event):
+                tell(entry.at, line)
+            for line in traceback_of(entry.event):
+                screen.result(f"{'':13}{one_line(line)}".rstrip())
+        for line in lines.rest():
+            tell(last, line)
+        tell(run.ended or _now(run) or last, _title(run))
 
     return _read(show)
 
@@ -74,11 +70,13 @@ def trace(prefix: str, *, as_json: bool) -> int:
 
     def show(screen: Screen, reader: JournalReader) -> None:
         run = reader.run(prefix)
-        nodes = tree_of(reader.entries(run))
+        left: list[Left] = []
+        nodes = tree_of(_without_leaving(reader.entries(run), left))
         if as_json:
-            screen.result(json.dumps({"run": to_builtins(run), "tree": to_builtins(nodes)}))
+            error = to_builtins(left[-1]) if left else None
+            screen.result(json.dumps({"run": to_builtins(run), "error": error, "tree": to_builtins(nodes)}))
         else:
-            _show_tree(screen, run, nodes)
+            _show_tree(screen, run, nodes, left)
 
     return _read(show, as_json=as_json)
 
@@ -94,7 +92,10 @@ def _read(show: Callable[[Screen, JournalReader], None], *, as_json: bool = Fals
         with JournalReader(file) as reader:
             show(screen, reader)
     except CapsuleError as error:
-        screen.error(str(error))
+        screen.error(one_line(str(error)))
+        return WRONG_CALL
+    except (OverflowError, RecursionError):  # a stranger may have made it
+        screen.error(f"{one_line(str(file))}: it holds a number that is too large, or a tree that is too deep")
         return WRONG_CALL
     return SUCCESS
 
@@ -103,19 +104,20 @@ def _read(show: Callable[[Screen, JournalReader], None], *, as_json: bool = Fals
 
 
 def _show_runs(screen: Screen, runs: list[Run]) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("run", "began", "took", "state", "tasks", "failed", "what", box=None, pad_edge=False)
+    whole = [Column(name, no_wrap=True) for name in ("run", "began", "took", "state", "tasks", "failed")]
+    table = Table(*whole, "what", box=None, pad_edge=False)
     for run in runs:
         table.add_row(
             Text(one_line(run.key)),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began)),
-            _took(run.began, run.ended),
+            _took(run.began, run.ended or _now(run)),
             Text(one_line(run.state), _STYLES.get(run.state, "")),
             str(run.tasks),
             Text(str(run.failed), "red" if run.failed else ""),
-            Text(one_line(run.title)),
+            Text(one_line(run.title), no_wrap=True, overflow="ellipsis"),  # the one that is cut
         )
     _show(screen, table)
 
@@ -143,73 +145,50 @@ def _took(began: float | None, ended: float | None) -> str:
 
 
 def _title(run: Run) -> str:
-    words = [f"{run.tasks} {'task' if run.tasks == 1 else 'tasks'}"]
+    words = [count(run.tasks, "task")]
     words += [f"{run.failed} failed"] if run.failed else []
-    words += [f"{run.dropped} events are missing"] if run.dropped else []
+    words += [missing(run.dropped)] if run.dropped else []
     title = f"{run.title}: " if run.title else ""
-    return f"{title}run {run.key} {run.state}, {_took(run.began, run.ended) or 'not at its end'}, {', '.join(words)}"
+    took = _took(run.began, run.ended) or _so_far(run.began, _now(run)) or "not at its end"
+    return f"{title}run {run.key} {run.state}, {took}, {', '.join(words)}"
 
 
-# What happened, line by line.
+def _now(run: Run) -> float | None:
+    """The time that a run has come to, if it is at work."""
+    return time.time() if run.state == "running" else None
 
 
-def _lines(event: Event) -> Iterator[str]:
-    if isinstance(event, Started):
-        by = f", asked for by #{event.parent}" if event.parent else ""
-        yield f"#{event.number} {event.task_name} started{by}{_in_actor(event.actor)}"
-    elif isinstance(event, Printed):
-        yield from (f"#{event.number} {event.stream}: {line}" for line in event.text.splitlines())
-    elif isinstance(event, Retried):
-        yield f"#{event.number} {event.task_name} failed, retry {event.retry}: {_why(event.error)}"
-    elif isinstance(event, Ended):
-        yield from _end(event)
-    elif isinstance(event, Missed):
-        yield f"{event.count} events are missing here"
-    else:
-        yield f"actor {event.actor} {event.task_name} {_turn(event)}"
-
-
-def _end(event: Ended) -> Iterator[str]:
-    cost = event.outcome.execution
-    for request in cost.host_requests:
-        told = f"{request.method} {request.url}: {request.status}, {request.bytes} bytes, {request.duration_ms:.1f} ms"
-        yield f"#{event.number} {told}"
-    error = event.outcome.error
-    how = "done" if error is None else f"failed: {_why(error)}"
-    yield f"#{event.number} {event.task_name} {how} ({describe_cost(cost)})"
-
-
-def _turn(event: Spawned | Restarted | Stopped) -> str:
-    if isinstance(event, Spawned):
-        name = f" as {event.name!r}" if event.name else ""
-        return f"spawned{name}" + (f" by actor {event.parent}" if event.parent else "")
-    if isinstance(event, Restarted):
-        return f"began anew, restart {event.restart}: {_why(event.error)}"
-    return f"{'failed' if event.failed else 'stopped'}: {event.reason}"
-
-
-def _in_actor(actor: int | None) -> str:
-    return "" if actor is None else f", in actor {actor}"
-
-
-def _why(error: Failure) -> str:
-    return f"{error.exception or error.error_type}: {error.message}"
+def _so_far(began: float | None, now: float | None) -> str:
+    took = _took(began, now)
+    return took and f"{took} so far"
 
 
 # The tree.
 
 
-def _show_tree(screen: Screen, run: Run, nodes: list[Node]) -> None:
+def _without_leaving(entries: Iterable[Entry], left: list[Left]) -> Iterator[Entry]:
+    """All entries but why the block was left, which goes into `left`: that is of the run and no part of the tree."""
+    for entry in entries:
+        if isinstance(entry.event, Left):
+            left.append(entry.event)
+        else:
+            yield entry
+
+
+def _show_tree(screen: Screen, run: Run, nodes: list[Node], left: list[Left]) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
+    now = _now(run)
     tree = Tree(Text(one_line(_title(run)), "bold"))
     waiting: list[tuple[Tree, Node]] = [(tree, node) for node in reversed(nodes)]
     while waiting:  # not by recursion: how deep it goes is not ours to say
         above, node = waiting.pop()
         shown = _without_frame(node)
-        branch = above.add(Text(one_line(_told(shown)), _style(shown)))
+        branch = above.add(Text(one_line(_told(shown, now)), _style(shown)))
         waiting.extend((branch, child) for child in reversed(shown.children))
+    for each in left:
+        tree.add(Text(one_line(reason(each)), "red"))
     _show(screen, tree)
 
 
@@ -220,18 +199,18 @@ def _without_frame(node: Node) -> Node:
     return only if is_frame and only is not None and not (node.restarts or node.name) else node
 
 
-def _told(node: Node) -> str:
+def _told(node: Node, now: float | None) -> str:
+    no_end = _so_far(node.began, now) or "no end"
     if node.kind == "actor":
         name = f" {node.name!r}" if node.name else ""
-        restarts = f", {node.restarts} restarts" if node.restarts else ""
-        end = f"{_took(node.began, node.ended)}, {node.reason}" if node.ended is not None else "no end"
+        restarts = f", {count(node.restarts, 'restart')}" if node.restarts else ""
+        end = f"{_took(node.began, node.ended)}, {node.reason}" if node.ended is not None else no_end
         return f"actor {node.number} {node.task_name}{name}: {end}{restarts}"
+    asked = f", {count(len(node.requests), 'request')}" if node.requests else ""
     if node.cost is None:
-        return f"{node.task_name}: no end"
-    requests = len(node.cost.host_requests)
-    asked = f", {requests} {'request' if requests == 1 else 'requests'}" if requests else ""
-    why = f"; {_why(node.error)}" if node.error is not None else ""
-    return f"{node.task_name}: {describe_cost(node.cost)}{asked}{why}"
+        return f"{node.task_name}: {no_end}{asked}"
+    failed = f"; {why(node.error)}" if node.error is not None else ""
+    return f"{node.task_name}: {describe_cost(node.cost)}{asked}{failed}"
 
 
 def _style(node: Node) -> str:

@@ -17,6 +17,7 @@ from capsule.abc import Journal
 
 from .grants import Grants, Scope, journal_file, scope_of, what_would_allow
 from .interrupts import INTERRUPTS
+from .logs import logs_on
 from .screen import Phases, Screen
 
 SUCCESS, FAILED, WRONG_CALL = 0, 1, 2
@@ -46,7 +47,8 @@ def run(call: Call) -> int:
     screen = Screen(as_json=call.as_json)
     try:
         given = arguments(call)  # may wait for standard input, so not on the event loop
-        outcome = INTERRUPTS.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
+        with logs_on(screen):
+            outcome = INTERRUPTS.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
     except RightsRefused as error:
         message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
         return _refuse(call, screen, message, "denied", WRONG_CALL)

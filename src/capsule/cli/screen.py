@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from functools import cached_property
 from types import TracebackType
@@ -26,6 +27,7 @@ class Screen:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self._lock = threading.RLock()  # the journal's thread may have something to say, too
         self._guards: dict[IO[str], Guard] = {}
         self._open: IO[str] | None = None
         """The terminal in which a guest has begun a line and not ended it."""
@@ -41,13 +43,15 @@ class Screen:
 
     def result(self, text: str) -> None:
         """The one thing that is asked for, on stdout."""
-        self.settle()
-        self._send(sys.stdout, text + "\n")
-        self.settle()
+        with self._lock:
+            self.settle()
+            self._send(sys.stdout, text + "\n")
+            self.settle()
 
     def printed(self, stream: str, text: str) -> None:
         """What a task printed, as it comes."""
-        self._send(sys.stdout if stream == "stdout" and not self.as_json else sys.stderr, text)
+        with self._lock:
+            self._send(sys.stdout if stream == "stdout" and not self.as_json else sys.stderr, text)
 
     def settle(self) -> None:
         """On a terminal: end the colours and the line that a guest has begun, before somebody else speaks."""
@@ -70,11 +74,20 @@ class Screen:
 
         from .terminal import visible
 
-        self.settle()
         line = Text(visible(text))
         line.stylize(style, 0, head if head is not None else len(text))
-        with contextlib.suppress(OSError):  # a terminal that was closed: nobody can be told
-            self.console.print(line)
+        with self._lock:
+            self.settle()
+            with contextlib.suppress(OSError):  # a terminal that was closed: nobody can be told
+                self.console.print(line)
+
+    def warn(self, text: str) -> None:
+        """What was logged while something ran, in whichever thread: a plain line on stderr."""
+        from .terminal import visible
+
+        with self._lock:
+            self.settle()
+            self._put(sys.stderr, f"{visible(text)}\n")
 
     def _send(self, stream: IO[str], text: str) -> None:
         if not stream.isatty():

@@ -16,10 +16,12 @@ class Story:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._depth: dict[int, int] = {}
+        self._about_to_begin: dict[int, Restarted] = {}
 
     def tell(self, event: Event) -> None:
         """One line for a start, a retry or an end, and for what goes wrong with an actor."""
         if isinstance(event, Started):
+            self._begin_anew(self._about_to_begin.pop(event.actor or 0, None))
             self._depth[event.number] = self._depth.get(event.parent or 0, -1) + 1
             self._line(event.number, f"> {event.task_name} started", "cyan")
         elif isinstance(event, Retried):
@@ -29,9 +31,16 @@ class Story:
         elif isinstance(event, Ended):
             self._end(event)
         elif isinstance(event, Restarted):
+            self._about_to_begin[event.actor] = event
+        elif isinstance(event, Stopped):
+            self._about_to_begin.pop(event.actor, None)
+            if event.failed:
+                self._tell(f"< {event.task_name} ended: {event.reason}", "red")
+
+    def _begin_anew(self, event: Restarted | None) -> None:
+        """An actor of a task is without a sandbox until its next message, which may never come."""
+        if event is not None:
             self._tell(f"~ {event.task_name} begins anew ({event.error.error_type})", "yellow")
-        elif isinstance(event, Stopped) and event.failed:
-            self._tell(f"< {event.task_name} ended: {event.reason}", "red")
 
     def _end(self, event: Ended) -> None:
         outcome = event.outcome
@@ -51,12 +60,10 @@ class Story:
 
 
 def describe_cost(cost: Execution) -> str:
-    """Time, fuel, memory and retries in a few words."""
-    words = [
-        f"{cost.duration_ms:.1f} ms",
-        f"{cost.fuel_consumed / _MILLION:.1f}M fuel",
-        f"{cost.ram_used / 2**20:.0f} MB",
-    ]
+    """Time, fuel, memory and retries in a few words. What a sandbox used that was ended from outside is not known."""
+    words = [f"{cost.duration_ms:.1f} ms"]
+    words += [f"{cost.fuel_consumed / _MILLION:.1f}M fuel"] if cost.fuel_consumed else []
+    words += [f"{cost.ram_used / 2**20:.0f} MB"] if cost.ram_used else []
     if cost.retries:
         words.append(f"{cost.retries} {'retry' if cost.retries == 1 else 'retries'}")
     return ", ".join(words)
