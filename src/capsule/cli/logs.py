@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 
 from .screen import Screen
-from .terminal import one_line
 
 
 @contextlib.contextmanager
@@ -29,6 +28,8 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One record, as a note; its traceback below it."""
+        from .terminal import one_line  # most runs log nothing
+
         try:
             text = f"capsule: {one_line(record.getMessage())}"
             if record.exc_info:
