@@ -91,6 +91,25 @@ def test_a_pure_wheel_beside_a_native_one(index: Index, chosen) -> None:
     assert chosen("both") == ["both 1.0"]
 
 
+WAS_PURE = {
+    "was>=2": r"^was >=2 needs compiled code, which a sandbox cannot load; .*; in pure Python there are only 0\.1$",
+    "bar": r"^was ==2\.1 needs compiled code.*\(asked for: was==2\.1 for bar 1\.0\)$",
+    "was>=3": r"^no version of was in pure Python is >=3; there are 0\.1$",
+}
+
+
+@pytest.mark.parametrize(("line", "words"), WAS_PURE.items(), ids=WAS_PURE)
+def test_what_was_pure_once(index: Index, chosen, line: str, words: str) -> None:
+    """An old release that nobody asks for does not hide that the newer ones are native."""
+    index.wheel("was", "0.1")
+    for version in ("2.0", "2.1"):
+        index.wheel("was", version, tag="cp312-cp312-manylinux_2_17_x86_64")
+    index.wheel("bar", needs=["was==2.1"])
+    with pytest.raises(InvalidPackages, match=words) as caught:
+        chosen(line)
+    assert caught.value.package == "was"
+
+
 def test_sources_are_never_built(index: Index, chosen, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Building would run a stranger's code here."""
     proof = tmp_path_factory.mktemp("proof") / "ran"

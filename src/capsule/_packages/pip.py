@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from ..errors import InvalidPackages, SetupError
 from .requirements import in_order
@@ -114,13 +115,28 @@ def _why(name: str, requirements: Sequence[Requirement], said: str) -> InvalidPa
         return SetupError(f"pip could not fetch {name}: {_without_addresses(last) or 'it did not say why'}")
     if there[1] not in ("none", ""):
         newest = ", ".join(there[1].split(", ")[-5:])
-        return InvalidPackages(f"no version of {name} in pure Python is {asked}; there are {newest}", package=name)
+        reason = f"no version of {name} in pure Python is {asked}; there are {newest}"
+        if _has_native(requirements, said):
+            reason = f"{name} {asked} {NATIVE}; in pure Python there are only {newest}"
+        return InvalidPackages(reason, package=name)
     if "none of the wheel's tags" in said:
         return InvalidPackages(f"{name} {NATIVE}", package=name)
     if f"No sources permitted for {name}" in said:
         reason = "has source distributions only, and building one would run its code on this machine"
         return InvalidPackages(f"{name} {reason}; use a package with a pure-Python wheel", package=name)
     return _why_nothing(name, said)
+
+
+def _has_native(requirements: Sequence[Requirement], said: str) -> bool:
+    """Whether pip passed over a wheel for other machines of a version that `requirements` ask for."""
+    for file in re.findall(r"none of the wheel's tags [^\n]*?/([^/\s#]+\.whl)", said):
+        try:
+            version = parse_wheel_filename(file)[1]
+        except InvalidWheelFilename:
+            continue
+        if all(each.specifier.contains(version, prereleases=True) for each in requirements):
+            return True
+    return False
 
 
 def _why_nothing(name: str, said: str) -> InvalidPackages | SetupError:
