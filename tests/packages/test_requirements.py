@@ -157,6 +157,14 @@ def test_a_block_that_cannot_be_used(content: str, words: str) -> None:
     assert (caught.value.path, caught.value.line) == ("x.py", 2)
 
 
+def test_broken_toml_is_said_where_it_stands() -> None:
+    """The line is that of the file, and no other is named."""
+    source = "import os\n\n# /// script\n# dependencies = ['toolz']\n#\n# b = = 2\n# ///\n"
+    with pytest.raises(InvalidProgram, match=r"no TOML: Invalid value$") as caught:
+        requirements_in(source, "x.py")
+    assert (caught.value.path, caught.value.line) == ("x.py", 6)
+
+
 def test_two_blocks_are_refused() -> None:
     """Neither is meant more than the other."""
     with pytest.raises(InvalidProgram, match="second block"):
@@ -169,8 +177,29 @@ def test_two_blocks_are_refused() -> None:
 def test_a_requirements_file(tmp_path: Path) -> None:
     """Comments and empty lines are passed over."""
     file = tmp_path / "needs.txt"
-    file.write_text("# ours\n\ntoolz>=1  # functions\nsix\n", "utf-8")
-    assert read_requirements(file) == ["toolz>=1", "six"]
+    file.write_text("# ours\n\ntoolz>=1  # functions\nsix\t# a tab\n  # via\nbar \\\n  >=2 \\\n\nfoo\\", "utf-8")
+    assert [line.split() for line in read_requirements(file)] == [["toolz>=1"], ["six"], ["bar", ">=2"], ["foo"]]
+    assert parse_all(read_requirements(file)) == ("bar>=2", "foo", "six", "toolz>=1")
+
+
+MORE = {
+    "another file": ("six\n-r other.txt", r"needs\.txt:2: '-r other\.txt' is an option"),
+    "hashes": (
+        "# ours\n\nsix==1.16.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n    # via x\n",
+        r"needs\.txt:3: hashes are not checked here, and so not taken; write the file without them",
+    ),
+    "no name": ("six\nbar \\\n >=1\n\nfoo @ http://x/foo.whl", r"needs\.txt:5: foo is asked for by an address"),
+    "an option behind a comment": ("six # a \\\n--pre", r"needs\.txt:2: '--pre' is an option"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), MORE.values(), ids=MORE)
+def test_what_a_requirements_file_cannot_say(tmp_path: Path, content: str, words: str) -> None:
+    """The error has the line."""
+    file = tmp_path / "needs.txt"
+    file.write_text(content, "utf-8")
+    with pytest.raises(InvalidPackages, match=words):
+        read_requirements(file)
 
 
 @pytest.mark.parametrize("content", ["-r other.txt", "--index-url http://x", "toolz \\\n  --hash=sha256:00", "\xff"])

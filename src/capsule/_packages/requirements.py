@@ -7,7 +7,8 @@ here, and what is handed on is put together anew from its parts: no option, addr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
@@ -104,7 +105,7 @@ def applies(marker: Marker | None, extras: Sequence[str] = ()) -> bool:
 
 
 def read_file(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a requirements file of the user's, without comments. Raises InvalidPackages."""
+    """What a requirements file of the user's asks for, without comments. Raises InvalidPackages, with the line."""
     name = os.fspath(path)
     try:
         with Path(name).open("rb") as opened:
@@ -116,9 +117,34 @@ def read_file(path: str | os.PathLike[str]) -> list[str]:
         raise InvalidPackages(f"the requirements file {name} is no UTF-8 text") from None
     if len(data) > MOST_FILE:
         raise InvalidPackages(f"the requirements file {name} is larger than {MOST_FILE:,} bytes")
-    lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    for line in wanted:
-        if line.startswith("-") or line.endswith("\\"):
-            raise InvalidPackages(f"{name}: {line[:80]!r} is an option, and only packages are read; {_ALLOWED}")
+    wanted = []
+    for number, line in _joined(text):
+        if re.search(r"\s--hash\b", line):
+            raise InvalidPackages(
+                f"{name}:{number}: hashes are not checked here, and so not taken; write the file without them "
+                "(uv: --no-hashes, pip-compile: no --generate-hashes)"
+            )
+        if line.startswith("-"):
+            raise InvalidPackages(
+                f"{name}:{number}: {line[:80]!r} is an option, and only packages are read; {_ALLOWED}"
+            )
+        try:
+            parse(line)
+        except InvalidPackages as error:
+            raise InvalidPackages(f"{name}:{number}: {error.reason}", package=error.package) from None
+        wanted.append(line)
     return wanted
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """Each line that says something, with its number; one that ends in a backslash goes on in the next, as for pip."""
+    begun: list[str] = []
+    first = 1
+    for number, raw in enumerate([*text.splitlines(), ""], 1):
+        line = re.sub(r"(^|\s)#.*", "", raw)
+        first = first if begun else number
+        begun.append(line.rstrip().removesuffix("\\"))
+        if not line.rstrip().endswith("\\"):
+            if whole := "".join(begun).strip():
+                yield first, whole
+            begun = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..errors import InvalidPackages, InvalidProgram
@@ -28,9 +29,17 @@ def requirements_in(source: str, path: str) -> tuple[str, ...]:
     line, text = found
     try:
         return _read(text)
-    except (InvalidPackages, ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, InvalidPackages) else f"the script metadata is no TOML: {error}"
-        raise InvalidProgram(reason[:500], path=path, line=line) from None
+    except InvalidPackages as error:
+        raise InvalidProgram(str(error)[:500], path=path, line=line) from None
+    except (ValueError, RecursionError) as error:
+        reason, below = _without_line(str(error))
+        raise InvalidProgram(f"the script metadata is no TOML: {reason}"[:500], path=path, line=line + below) from None
+
+
+def _without_line(said: str) -> tuple[str, int]:
+    """What is wrong, and on which line of the block, which the text counts in its own way."""
+    at = re.search(r" \(at line (\d+), column \d+\)$", said)
+    return (said[: at.start()], int(at[1])) if at else (said, 0)
 
 
 def _block(source: str, path: str) -> tuple[int, str] | None:
