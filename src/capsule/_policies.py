@@ -80,6 +80,7 @@ class Policies:
             settings=dict(spec.settings),  # a program that was read before is not read again
             policy=self.cut(program, spec),
             refused={each.right: each.wanted for each in excess_of(program, spec, bound)} if bound else {},
+            packages=program.requirements,
         )
 
     def _checked(self, policy: Policy, engine: Engine) -> Policy:

@@ -179,6 +179,9 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, tuple[str, ...]] = {}
     """What it declares of each right and may not be granted. The program does not start while this holds anything."""
 
+    packages: tuple[str, ...] = ()
+    """The packages that its file asks for."""
+
 
 class HostRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request that a task made through the host."""

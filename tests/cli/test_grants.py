@@ -200,6 +200,16 @@ def test_a_wrong_project(write, text: str, args: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_inspect_shows_packages(write) -> None:
+    """What the file asks for, which is not fetched."""
+    file = write("app.py", "# /// script\n# dependencies = ['toolz>=1', 'six']\n# ///\ndef main(): ...\n")
+    done = capsule("inspect", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("packages that the file asks for: six, toolz>=1\n")
+    told = json.loads(capsule("inspect", file, "--json").stdout)
+    assert [each["packages"] for each in told["declared"]] == [["six", "toolz>=1"]]
+
+
 def test_inspect_shows_and_runs_nothing(write) -> None:
     """Limits with where they are from, rights with what becomes of them."""
     write("capsule.toml", "[workflow]\nname = 'prices'\n[tasks]\ndefault_allowed_hosts = ['b.com']")

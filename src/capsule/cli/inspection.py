@@ -69,6 +69,8 @@ def _show(screen: Screen, scope: Scope, found: list[Declared]) -> None:
         table.add_row(Text(name), Text(one_line(_place(each, scope))), Text(limits), rights)
     if scope.project is not None:
         screen.result(one_line(_title(scope.project)))
+    if packages := sorted({name for each in found for name in each.packages}):
+        screen.result(one_line(f"packages that the file asks for: {', '.join(packages)}"))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
     else:
