@@ -184,8 +184,8 @@ def _bound_files() -> None:
 
 
 def _tell(line: _Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    with contextlib.suppress(BrokenPipeError):  # who started this was killed; what is fetched is kept for the next one
+        os.write(sys.stdout.fileno(), msgspec.json.encode(line) + b"\n")
 
 
 def _main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,19 @@ async def test_cancelling_ends_pip(folder: Path, tmp_path: Path, alive, monkeypa
             tasks.cancel_scope.cancel()
     assert not alive()
     assert left_in(folder) == []
+
+
+async def test_one_that_nobody_hears_any_more_is_quiet(index: Index, folder: Path) -> None:
+    """Who started it may have been killed; what it fetched is kept for the next one."""
+    index.wheel("foo")
+    reader, writer = os.pipe()
+    async with await anyio.open_process([*_installing.CHILD, "foo"], stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(reader)
+        os.close(writer)
+        assert process.stderr is not None
+        said = b"".join([chunk async for chunk in process.stderr])
+        assert (said, await process.wait()) == (b"", 0)
+    await install(("foo",), lambda _: pytest.fail("it is there"))
 
 
 @pytest.mark.parametrize(
