@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +24,7 @@ import msgspec
 from ._child import follow, how_it_ended
 from ._guest.cache import cache_folder, prepare_folder
 from ._guest.modules import STANDARD
-from ._packages.shelf import PackageSet, key_of, write_set
+from ._packages.shelf import DAMAGED, PackageSet, key_of, write_set
 from .errors import CacheUnwritable, InvalidPackages, SetupError
 
 Progress = Callable[[str], None]
@@ -70,7 +69,7 @@ def open_set(key: str, code: Path | None = None) -> PackageSet | None:
     """The packages under `key`, or None if they are missing or damaged. The caller closes them. Blocks."""
     try:
         return PackageSet(content_file(key), code)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, *DAMAGED):
         return None
 
 
@@ -159,7 +158,8 @@ def _install(requirements: list[str]) -> None:
         if (there := open_set(key)) is not None:
             there.close()
             return
-        for left_over in folder.glob(f"packages-{key}-*.new"):  # of one that was killed; the lock is ours
+        left_overs = [*folder.glob(f"packages-{key}-*.new"), *folder.glob(f"packages-{key}-code-*.zip")]
+        for left_over in left_overs:  # of one that was killed, and byte code of what is gone; the lock is ours
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink(missing_ok=True)
         _tell(_Line(phase="fetch"))
         with tempfile.TemporaryDirectory(prefix=f"packages-{key}-", suffix=".new", dir=folder) as place:

@@ -104,16 +104,28 @@ class Provision:
         wanted = tuple(sorted({*self._extra, *program.requirements}))
         if not wanted:
             return program
-        found = self._ready.get(wanted)
+        found = self._at_hand(wanted)
         if found is None:
             found = await self._fetched(wanted)
         return replace(program, packages=found)
+
+    def _at_hand(self, wanted: tuple[str, ...]) -> Packages | None:
+        """What was made ready before, unless it was found to be damaged since."""
+        found = self._ready.get(wanted)
+        opened = self._open.get(found.key) if found is not None else None
+        if found is None or opened is None or not opened.is_damaged:
+            return found
+        with self._opening:
+            if self._open.get(found.key) is opened:
+                del self._open[found.key]  # closed when the last thread that reads it lets go
+        del self._ready[wanted]
+        return None
 
     async def _fetched(self, wanted: tuple[str, ...]) -> Packages:
         """One caller does the work; others who want the same wait, and take over if it is cancelled."""
         try:
             async with self._locks.setdefault(wanted, anyio.Lock()), self._at_work:
-                found = self._ready.get(wanted) or await self._make_ready(wanted)
+                found = self._at_hand(wanted) or await self._make_ready(wanted)
         finally:
             self._locks.pop(wanted, None)  # who comes late to it waits for the same file lock instead
         if len(self._ready) >= MOST_KNOWN:  # files declare what they like

@@ -1,7 +1,8 @@
 """Data files and metadata of packages: for `open` beside `__file__`, `importlib.resources` and `importlib.metadata`.
 
-There is no such folder: what is read comes from the host, a file at a time. The parents of the classes for importlib
-are imported when they are first asked for: few programs do, and it takes a while.
+There is no such folder: what is read comes from the host, a file at a time, by way of the functions of `os` and `io`
+that read. Those that write are WASI's, which knows no such path and refuses it. What is for importlib is imported when
+it is first asked for: few programs do, and it takes a while.
 """
 
 import builtins
@@ -14,60 +15,12 @@ import stat
 import sys
 
 ROOT = "/packages/"
-
-
-class _Entry:
-    """A file or folder of the packages, as a `Traversable`."""
-
-    def __init__(self, loader, path):
-        self.loader, self.path = loader, path
-
-    @property
-    def name(self):
-        return self.path.rpartition("/")[2]
-
-    def is_dir(self):
-        return self.loader.listed(self.path) is not None
-
-    def is_file(self):
-        return self.name in (self.loader.listed(self.path.rpartition("/")[0]) or ()) and not self.is_dir()
-
-    def iterdir(self):
-        names = self.loader.listed(self.path)
-        if names is None:
-            raise NotADirectoryError(20, "No such folder in the packages", ROOT + self.path)
-        return (self / name for name in names)
-
-    def open(self, mode="r", *args, **kwargs):
-        if mode not in ("r", "rb", "rt"):
-            raise ValueError(f"packages are read-only, so no mode {mode!r}")
-        data = io.BytesIO(self.read_bytes())
-        return data if mode == "rb" else io.TextIOWrapper(data, *args, **kwargs)
-
-    def read_bytes(self):
-        return self.loader.get_data(ROOT + self.path)
-
-    def read_text(self, encoding="utf-8", errors="strict"):
-        return self.read_bytes().decode(encoding or "utf-8", errors)
-
-    def joinpath(self, *more):
-        parts = [part for each in more for part in str(each).split("/") if part not in ("", ".")]
-        return type(self)(self.loader, "/".join([self.path, *parts]))
-
-    def __truediv__(self, more):
-        return self.joinpath(more)
-
-    def __str__(self):
-        return ROOT + self.path
+_TIME = 315_532_800  # 1980, before which an archive of files knows no time
 
 
 @functools.cache
-def _classes():
-    import importlib.metadata
+def _reader_class():
     from importlib.resources import abc
-
-    class Entry(_Entry, abc.Traversable):
-        """The same for those who ask for the class."""
 
     class Reader(abc.TraversableResources):
         """The folder of one package."""
@@ -78,35 +31,25 @@ def _classes():
         def files(self):
             return self.folder
 
-    class Installed(importlib.metadata.Distribution):
-        """One package."""
-
-        def __init__(self, folder):
-            self.folder = folder
-
-        def read_text(self, filename):
-            file = self.folder / filename
-            return file.read_text(errors="replace") if file.is_file() else None
-
-        def locate_file(self, path):
-            return ROOT + str(path)
-
-    return Entry, Reader, Installed
+    return Reader
 
 
-def reader(loader, name):
+def reader(name):
     """What `importlib.resources.files(name)` stands on."""
-    entry, its_reader, _ = _classes()
-    return its_reader(entry(loader, name.replace(".", "/")))
+    from pathlib import Path
+
+    return _reader_class()(Path(ROOT, *name.split(".")))
 
 
 def distributions(loader, context):
     """What is installed, as `importlib.metadata` asks for it: by name, or all."""
-    entry, _, installed = _classes()
+    from importlib.metadata import PathDistribution
+    from pathlib import Path
+
     wanted = None if context.name is None else _plain(context.name)
     for folder in loader.listed("") or ():
         if folder.endswith(".dist-info") and wanted in (None, _plain(folder[:-10].rpartition("-")[0])):
-            yield installed(entry(loader, folder))
+            yield PathDistribution(Path(ROOT, folder))
 
 
 def _plain(name):
@@ -114,14 +57,22 @@ def _plain(name):
 
 
 def be_found(loader):
-    """Let `open`, `os.stat` and `os.listdir`, and with them `os.path` and `pathlib`, find what is below ROOT."""
+    """Let `open` and what looks in `os`, and with them `os.path`, `pathlib` and `glob`, find what is below ROOT."""
     if not getattr(io.open, "is_ours", False):
         io.open = builtins.open = _opening(loader, io.open)
         if "tokenize" in sys.modules:  # it keeps the builtin under a name of its own, and tracebacks read by it
             sys.modules["tokenize"]._builtin_open = io.open
-        os.stat = _looking(loader, os.stat, _status)
-        os.listdir = _looking(loader, os.listdir, _names)
+        for name, answer in _ANSWERS.items():
+            _replace(name, _looking(loader, getattr(os, name), answer))
         sys.path_hooks.insert(0, functools.partial(_Folder, loader))
+
+
+def _replace(name, function):
+    """In `os`, and in its sets of functions with further arguments, which others ask what they may pass."""
+    for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+        if function.__wrapped__ in known:
+            known.add(function)
+    setattr(os, name, function)
 
 
 class _Folder:
@@ -136,11 +87,14 @@ class _Folder:
         return None
 
     def iter_modules(self, prefix=""):
-        for name in self.loader.listed(self.path) or ():
+        for name, size in (self.loader.listed(self.path) or {}).items():
             if name.endswith(".py") and name != "__init__.py":
                 yield prefix + name.removesuffix(".py"), False
-            elif "." not in name and "__init__.py" in (self.loader.listed(f"{self.path}/{name}") or ()):
+            elif size is None and "." not in name and self._has_code(name):
                 yield prefix + name, True
+
+    def _has_code(self, name):
+        return self.loader.size(posixpath.join(self.path, name, "__init__.py")) is not None
 
 
 def _opening(loader, real):
@@ -151,7 +105,7 @@ def _opening(loader, real):
             return real(file, mode, buffering, encoding, errors, newline, closefd, opener)
         if set(mode) - set("rbt"):
             raise OSError(errno.EROFS, "Packages are read-only", os.fspath(file))
-        if loader.listed(path) is not None:
+        if loader.size(path) == -1:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(file))
         data = io.BytesIO(loader.get_data(ROOT + path))
         return data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
@@ -164,22 +118,109 @@ def _looking(loader, real, answer):
     @functools.wraps(real)
     def look(path=".", *args, **kwargs):
         found = _below(loader, path)
-        return real(path, *args, **kwargs) if found is None else answer(loader, found)
+        return real(path, *args, **kwargs) if found is None else answer(loader, found, path, *args, **kwargs)
 
     return look
 
 
-def _status(loader, path):
-    if loader.listed(path) is not None:
-        return os.stat_result((stat.S_IFDIR | 0o555, 0, 0, 1, 0, 0, 0, 0, 0, 0))
-    return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, len(loader.get_data(ROOT + path)), 0, 0, 0))
+def _status(loader, path, given, **_):
+    return _status_of(path, _size(loader, path, given))
 
 
-def _names(loader, path):
-    names = loader.listed(path)
-    if names is None:
-        raise NotADirectoryError(errno.ENOTDIR, "No such folder in the packages", ROOT + path)
-    return list(names)
+def _status_of(path, size):
+    mode, size = (stat.S_IFDIR | 0o555, 0) if size == -1 else (stat.S_IFREG | 0o444, size)
+    times = {f"st_{which}time_ns": _TIME * 1_000_000_000 for which in "amc"}
+    number = hash(path) & 0xFFFF_FFFF  # or all of them would be the same file
+    return os.stat_result((mode, number, 0, 1, 0, 0, size, _TIME, _TIME, _TIME), times)
+
+
+def _size(loader, path, given):
+    size = loader.size(path)
+    if size is None:
+        raise FileNotFoundError(errno.ENOENT, "No such file in the packages", os.fspath(given))
+    return size
+
+
+def _names(loader, path, given):
+    return list(_listed(loader, path, given))
+
+
+def _listed(loader, path, given):
+    found = loader.listed(path)
+    if found is None:
+        _size(loader, path, given)
+        raise NotADirectoryError(errno.ENOTDIR, "No folder in the packages", os.fspath(given))
+    return found
+
+
+def _may(loader, path, _given, mode, **_):
+    size = loader.size(path)
+    return size is not None and not mode & (os.W_OK if size == -1 else os.W_OK | os.X_OK)
+
+
+def _entries(loader, path, given):
+    return _Entries(
+        _Entry(name, posixpath.join(given, name), f"{path}/{name}".lstrip("/"), -1 if size is None else size)
+        for name, size in _listed(loader, path, given).items()
+    )
+
+
+class _Entries:
+    """What `os.scandir` answers."""
+
+    def __init__(self, entries):
+        self._entries = entries
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Nothing more comes."""
+        self._entries.close()
+
+
+class _Entry:
+    """A file or folder, as `os.scandir` knows them."""
+
+    __slots__ = ("_size", "_within", "name", "path")
+
+    def __init__(self, name, path, within, size):
+        self.name, self.path, self._within, self._size = name, path, within, size
+
+    def is_dir(self, *, follow_symlinks=True):
+        return self._size == -1
+
+    def is_file(self, *, follow_symlinks=True):
+        return self._size != -1
+
+    def is_symlink(self):
+        return False
+
+    is_junction = is_symlink
+
+    def stat(self, *, follow_symlinks=True):
+        return _status_of(self._within, self._size)
+
+    def inode(self):
+        return self.stat().st_ino
+
+    def __fspath__(self):
+        return self.path
+
+    def __repr__(self):
+        return f"<DirEntry {self.name!r}>"
+
+
+_ANSWERS = {"stat": _status, "lstat": _status, "access": _may, "listdir": _names, "scandir": _entries}
 
 
 def _below(loader, file):

@@ -4,6 +4,7 @@ Asked after the standard library, so that no package stands in the place of one 
 """
 
 import base64
+import errno
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -106,19 +107,23 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The bytes of a file of the packages: what `pkgutil.get_data` asks for."""
         found = _ask("file", str(path).removeprefix(ROOT))
         if found is None:
-            raise FileNotFoundError(2, "No such file in the packages", path)
+            raise FileNotFoundError(errno.ENOENT, "No such file in the packages", path)
         return base64.b64decode(found)
 
     def get_resource_reader(self, name):
-        return _package_files.reader(self, name)
+        return _package_files.reader(name)
 
     def find_distributions(self, context):
         """For `importlib.metadata`."""
         return _package_files.distributions(self, context) if self.names else ()
 
     def listed(self, folder):
-        """What is in a folder of the packages, or None."""
+        """What is in a folder of the packages: names, each with its bytes or None for a folder. None if it is none."""
         return _ask("folder", folder)
+
+    def size(self, path):
+        """The bytes of a file of the packages; -1 for a folder, None if there is neither."""
+        return _ask("status", path)
 
 
 packages = Packages()

@@ -5,6 +5,8 @@ given. What may be done is decided by the host.
 import errno
 import posixpath
 
+from . import _packages
+
 TEMPORARY = "/tmp"  # noqa: S108 - a name inside
 folders = {}  # what a folder is called -> "ro" or "rw"
 
@@ -32,6 +34,8 @@ def _folder_of(path):
 
 
 def _of_file(path, number):
+    if _packages.packages.names and path.startswith(_packages.ROOT):
+        return "packages can only be read" if number in _READ_ONLY else ""
     name = _folder_of(path)
     if name is not None:
         if folders[name] == "ro" and number in _READ_ONLY:

@@ -111,6 +111,10 @@ ASKED = {
     "a NUL": Asked("file='foo.py\\x00.txt'"),
     "a folder above": Asked("folder='..'"),
     "an absolute folder": Asked("folder='/'"),
+    "the status of a file above": Asked("status='../about.json'"),
+    "the status of a file of this machine": Asked("status='/etc/passwd'"),
+    "the status of a file of the cache": Asked("status='about.json'"),
+    "the status of a file of another's": Asked("status='private.py'"),
     "a module above": Asked("module='..foo'"),
     "a module with a path": Asked("module='../foo'"),
     "a module of another's packages": Asked("module='private'"),
@@ -142,7 +146,7 @@ async def test_what_a_guest_asks_for(index: Index, guest: CompiledGuest, write) 
                 assert row.words in (outcome.error.message if outcome.error else ""), name
             else:
                 assert (name, outcome.error, outcome.result) == (name, None, row.answer)
-        fine = write("fine.py", f"{body}    return [ask(file='foo.py') is not None, ask(folder='')[0]]\n")
+        fine = write("fine.py", f"{body}    return [ask(file='foo.py') is not None, list(ask(folder=''))[0]]\n")
         assert await runtime.run(fine) == [True, "foo-1.0.dist-info"]
         without = write("without.py", f"def main():\n{ASK}    return ask(folder='')\n")
         ref = await runtime.spawn(without)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from capsule import InvalidPackages, InvalidProgram, Policy, Runtime, TaskFailed, run, task
 from capsule._guest.cache import CompiledGuest
+from capsule._installing import code_file, content_file
+from capsule._packages.shelf import key_of
+from capsule._versions import version_of
 from loops import in_turn
 from packages.wheels import Index
 
@@ -28,6 +33,7 @@ def fill(index: Index) -> Index:
             "foo/data/raw.bin": bytes(range(256)),
             "foo/old.py": "print 'of Python 2'\n",
             "space/thing.py": "X = 1\n",
+            "foo-1.2.dist-info/RECORD": "foo/__init__.py,,\nfoo/data/words.txt,,8\nfoo/gone.so,,\n",
             "json.py": "raise ImportError('the wrong one')\n",
             "capsule/__init__.py": "raise ImportError('the wrong one')\n",
         },
@@ -93,6 +99,100 @@ ROWS = {
         "            (there / 'words.txt').is_file(), (there / 'no').exists(), os.path.getsize(there / 'words.txt')]",
         [["one\n", "two\n"], 256, ["raw.bin", "words.txt"], True, True, False, 8],
     ),
+    "its folder in other ways": (
+        "import foo, glob, os\n"
+        "    from pathlib import Path\n"
+        "    there = os.path.dirname(foo.__file__)\n"
+        "    return [sorted(path.name for path in Path(there).glob('*.py')), len(list(Path(there).rglob('*.txt'))),\n"
+        "            glob.glob(there + '/**/*.bin', recursive=True), glob.glob('p*.py', root_dir=there),\n"
+        "            sorted(str(path) for path in Path(there).iterdir()),\n"
+        "            [[top, folders, sorted(files)] for top, folders, files in os.walk(there)],\n"
+        "            [str(top) for top, _, _ in Path(there).walk()]]",
+        [
+            ["__init__.py", "old.py", "part.py"],
+            1,
+            ["/packages/foo/data/raw.bin"],
+            ["part.py"],
+            [f"/packages/foo/{name}" for name in ("__init__.py", "data", "old.py", "part.py")],
+            [
+                ["/packages/foo", ["data"], ["__init__.py", "old.py", "part.py"]],
+                ["/packages/foo/data", [], ["raw.bin", "words.txt"]],
+            ],
+            ["/packages/foo", "/packages/foo/data"],
+        ],
+    ),
+    "entries of its folder": (
+        "import os\n"
+        "    with os.scandir('/packages/foo/') as found:\n"
+        "        folder = [e for e in found if e.name == 'data'][0]\n"
+        "    word = [e for e in os.scandir(folder) if e.name == 'words.txt'][0]\n"
+        "    left = os.scandir('/packages/foo'); left.close()\n"
+        "    return [[e.path, os.fspath(e), e.is_dir(), e.is_file(), e.is_symlink(), oct(e.stat().st_mode),\n"
+        "             e.stat().st_size, e.stat() == os.stat(e), e.inode() == os.lstat(e.path).st_ino, repr(e)]\n"
+        "            for e in (folder, word)] + [list(left), [e.path for e in os.scandir('/packages/foo-1.2.dist-info')\n"
+        "            if e.name == 'RECORD'], os.stat('/packages/bar.py').st_ino == word.inode()]",
+        [
+            ["/packages/foo/data"] * 2 + [True, False, False, "0o40555", 0, True, True, "<DirEntry 'data'>"],
+            ["/packages/foo/data/words.txt"] * 2
+            + [False, True, False, "0o100444", 8, True, True, "<DirEntry 'words.txt'>"],
+            [],
+            ["/packages/foo-1.2.dist-info/RECORD"],
+            False,
+        ],
+    ),
+    "what is known of its files": (
+        "import os\n"
+        "    file, there = '/packages/foo/part.py', '/packages/foo'\n"
+        "    status = os.stat(file)\n"
+        "    may = [[os.access(path, mode) for mode in (os.F_OK, os.R_OK, os.W_OK, os.X_OK)]\n"
+        "           for path in (file, there, there + '/no')]\n"
+        "    told = []\n"
+        "    for look in (lambda: os.scandir(there + '/no'), lambda: os.scandir(file), lambda: os.listdir(file),\n"
+        "                 lambda: os.lstat(there + '/no'), lambda: list(os.scandir('/packages/../etc'))):\n"
+        "        try: look()\n"
+        "        except OSError as error: told.append([type(error).__name__, error.filename])\n"
+        "    return [may, told, status.st_mtime > 0, status.st_mtime_ns == status.st_mtime * 10**9,\n"
+        "            os.path.lexists(file), os.path.islink(file), os.path.realpath(file, strict=True),\n"
+        "            os.path.samefile(file, there + '/old.py'), os.stat in os.supports_follow_symlinks]",
+        [
+            [[True, True, False, False], [True, True, False, True], [False] * 4],
+            [
+                ["FileNotFoundError", "/packages/foo/no"],
+                ["NotADirectoryError", "/packages/foo/part.py"],
+                ["NotADirectoryError", "/packages/foo/part.py"],
+                ["FileNotFoundError", "/packages/foo/no"],
+                ["FileNotFoundError", "/packages/../etc"],
+            ],
+            True,
+            True,
+            True,
+            False,
+            "/packages/foo/part.py",
+            False,
+            True,
+        ],
+    ),
+    "its files by its metadata": (
+        "import importlib.metadata as m\n"
+        "    there = [file for file in m.files('foo') if file.name == 'words.txt']\n"
+        "    return [[str(file) for file in there], there[0].locate().read_text(), there[0].read_text(),\n"
+        "            m.packages_distributions()]",
+        [
+            ["foo/data/words.txt"],
+            "one\ntwo\n",
+            "one\ntwo\n",
+            {"foo": ["foo"]},
+        ],
+    ),
+    "all modules": (
+        "import pkgutil; return [[name, is_package] for _, name, is_package in pkgutil.iter_modules(['/packages'])]",
+        [["bar", False], ["capsule", True], ["foo", True], ["json", False]],
+    ),
+    "its data as a file": (
+        "from importlib.resources import as_file, files\n"
+        "    with as_file(files('foo') / 'data/words.txt') as path: return [str(path), path.read_text()]",
+        ["/packages/foo/data/words.txt", "one\ntwo\n"],
+    ),
     "what cannot be changed there": (
         "import foo, os\n"
         "    from pathlib import Path\n"
@@ -129,6 +229,106 @@ async def test_a_file_that_declares_packages(foo: Index, guest: CompiledGuest, w
             ref = await runtime.spawn(write("app.py", program("    " + body)))
             outcome = await ref.outcome()
             assert (name, outcome.error, outcome.result) == (name, None, value)
+
+
+COPIED = """\
+    import os, shutil
+    shutil.copytree("/packages/foo", "/tmp/foo")
+    shutil.copy2("/packages/bar.py", "/tmp/bar.py")
+    shutil.make_archive("/tmp/all", "zip", "/packages/foo")
+    told = []
+    for change in (lambda: os.mkdir("/packages/new"), lambda: os.remove("/packages/bar.py"),
+                   lambda: os.rename("/packages/bar.py", "/tmp/x.py"), lambda: shutil.rmtree("/packages/foo"),
+                   lambda: open("/packages/new", "w"), lambda: os.open("/packages/new", os.O_CREAT | os.O_WRONLY)):
+        try: change()
+        except OSError as error: told.append(type(error).__name__)
+    return [sorted(os.listdir("/tmp/foo")), open("/tmp/foo/data/words.txt").read(), os.path.getsize("/tmp/bar.py"),
+            os.path.getsize("/tmp/all.zip") > 0, told, open("/packages/bar.py").read(4)]
+"""
+
+
+async def test_its_folder_is_copied_and_not_changed(foo: Index, guest: CompiledGuest, write) -> None:
+    """To where the program may write, with whatever it is copied."""
+    async with Runtime(policy=Policy(workspace="1MB"), progress=lambda _: None) as runtime:
+        found = await runtime.run(write("app.py", program(COPIED)))
+    refused = ["PermissionError"] * 4 + ["OSError", "PermissionError"]
+    assert found == [["__init__.py", "data", "old.py", "part.py"], "one\ntwo\n", 16, True, refused, "VERS"]
+
+
+LARGE = """\
+    import glob, os, time
+    begun = time.monotonic()
+    found = [sum(len(files) for _, _, files in os.walk("/packages/large")), len(glob.glob("/packages/large/*9")),
+             sum(entry.stat().st_size for entry in os.scandir("/packages/large"))]
+    return [*found, time.monotonic() - begun < 2]
+"""
+
+
+async def test_a_folder_with_thousands_of_files(filled: Index, guest: CompiledGuest, write, monkeypatch) -> None:
+    """Is one host call to list; one that does not fit into a message is an error, and not empty."""
+    filled.wheel("large", files={f"large/a_file_with_a_rather_long_name_{n}": "x" for n in range(5000)} | {"l.py": ""})
+    filled.be_the_only_one(monkeypatch)
+    file = write("app.py", program(LARGE, "'large'"))
+    async with Runtime(policy=Policy(compute="HIGH"), progress=lambda _: None) as runtime:
+        assert await runtime.run(file) == [5000, 500, 5000, True]
+    async with Runtime(policy=Policy(max_message="64KB"), progress=lambda _: None) as runtime:
+        with pytest.raises(TaskFailed, match="larger than max_message allows"):
+            await runtime.run(file)
+
+
+DAMAGED = """\
+    import foo
+    with open("/packages/data.bin", "rb") as data:
+        return [foo.VERSION, len(data.read())]
+"""
+
+
+def flip(file: Path, member: str) -> None:
+    """Change one byte in the middle of what an archive holds of a file."""
+    with zipfile.ZipFile(file) as archive:
+        about = archive.getinfo(member)
+    data = bytearray(file.read_bytes())
+    data[about.header_offset + 30 + len(member) + about.compress_size // 2] ^= 0x10
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("member", ["files/data.bin", "foo.py"], ids=["data", "byte code"])
+async def test_a_damaged_archive_is_made_again(
+    index: Index, guest: CompiledGuest, write, member: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is noticed where it is read, said once, and gone; the next run has all of it, in the same runtime too."""
+    index.wheel("foo", "1.0", files={"foo.py": "VERSION = '1.0'", "data.bin": random.Random(1).randbytes(1000)})
+    file = write("app.py", program(DAMAGED))
+    async with Runtime(progress=lambda _: None) as runtime:
+        assert await runtime.run(file) == ["1.0", 1000]
+    key = key_of(("foo",))
+    damaged = content_file(key) if "/" in member else code_file(key, version_of("componentize-py"))
+    flip(damaged, member)
+    index.wheel("foo", "2.0", files={"foo.py": "VERSION = '2.0'", "data.bin": b"x" * 1000})
+    async with Runtime(progress=lambda _: None) as runtime:
+        with pytest.raises(TaskFailed, match="the packages that this machine kept are damaged, and were removed"):
+            await runtime.run(file)
+        assert not damaged.exists()
+        again = ["2.0" if "/" in member else "1.0", 1000]
+        assert await runtime.run(file) == again
+    async with Runtime(progress=lambda _: None) as runtime:
+        assert await runtime.run(file) == again
+    assert not caplog.records
+
+
+async def test_an_archive_that_is_damaged_where_it_is_compiled(index: Index, guest: CompiledGuest, write) -> None:
+    """Before anything runs, the error is the caller's."""
+    index.wheel("foo", files={"foo.py": f"VERSION = '1.0'  # {random.Random(1).randbytes(500).hex()}"})
+    file = write("app.py", program("    import foo; return foo.VERSION"))
+    async with Runtime(progress=lambda _: None) as runtime:
+        assert await runtime.run(file) == "1.0"
+    key = key_of(("foo",))
+    code_file(key, version_of("componentize-py")).unlink()
+    flip(content_file(key), "files/foo.py")
+    async with Runtime(progress=lambda _: None) as runtime:
+        with pytest.raises(InvalidPackages, match="are damaged, and were removed"):
+            await runtime.run(file)
+        assert await runtime.run(file) == "1.0"
 
 
 async def test_others_have_nothing_of_it(foo: Index, guest: CompiledGuest, write) -> None:

@@ -33,10 +33,11 @@ class Index:
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {need}" for need in needs] + ([f"Requires-Python: {python}"] if python else [])
         members = {f"{module}.py": f"VERSION = {version!r}\n"} if files is None else files
-        members = members | {
+        members = {
             f"{about}/METADATA": "\n".join(lines) + "\n",
             f"{about}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
             f"{about}/RECORD": "",
+            **members,
         }
         file = self.folder / f"{module}-{version}-{tag}.whl"
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from ..abc import CallContext, Capability
-from ..errors import Denied, InvalidArguments
+from ..errors import Denied, InvalidArguments, InvalidPackages
 
 __all__ = ["Readable", "make_package_capability"]
 
@@ -46,8 +46,11 @@ class Readable(Protocol):
     def read(self, path: str) -> bytes:
         """A file."""
 
-    def entries(self, folder: str) -> list[str] | None:
-        """What is in a folder."""
+    def entries(self, folder: str) -> dict[str, int | None] | None:
+        """What is in a folder, with the bytes of files."""
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder at a path."""
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,6 +58,7 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
     ahead: bool = False
     file: str | None = None
     folder: str | None = None
+    status: str | None = None
 
 
 def make_package_capability(
@@ -64,15 +68,16 @@ def make_package_capability(
     says how many bytes its guest takes at once.
 
     `{"module"}` answers `{"path", "is_package", "code"?, "source"?}` or null, `{"file"}` the content in base64 or
-    null, `{"folder"}` a list of names or null. With `{"module", "ahead": true}` there is `"ahead"` too: the same by
+    null, `{"folder"}` its names, each with its bytes or null for a folder, or null. `{"status"}` answers the bytes of a
+    file, -1 for a folder, or null. With `{"module", "ahead": true}` there is `"ahead"` too: the same by
     name for what that module will import, once for each message; else a package of sixty modules is sixty host calls.
-    Raises Denied for a program without packages.
+    Raises Denied for a program without packages, and InvalidPackages where those that are kept are damaged.
     """
     sent = WeakKeyDictionary[Any, set[str]]()
 
     async def package(context: CallContext, payload: Any) -> Any:
         asked = msgspec.convert(payload, _Asked)
-        names = [name for name in (asked.module, asked.file, asked.folder) if name is not None]
+        names = [name for name in (asked.module, asked.file, asked.folder, asked.status) if name is not None]
         if len(names) != 1 or len(names[0]) > MOST_NAME:
             raise InvalidArguments(f"package: one module, file or folder, of at most {MOST_NAME} characters")
         most = min(MOST_AHEAD, room_of(context)) if asked.ahead else 0
@@ -92,13 +97,13 @@ def _answer(found: Readable | None, asked: _Asked, most: int, seen: set[str]) ->
         return answer
     if asked.file is not None:
         return base64.b64encode(found.read(asked.file)).decode() if found.size(asked.file) is not None else None
+    if asked.status is not None:
+        return -1 if found.is_folder(asked.status) else found.size(asked.status)
     return found.entries(asked.folder or "")
 
 
 def _ahead(found: Readable, module: str, most: int, seen: set[str]) -> dict[str, Any]:
     """As much as takes `most` characters of byte code. What has none is asked for when it is imported."""
-    import zipfile  # loaded already where packages are read, and large for those who read none
-
     ahead: dict[str, Any] = {}
     seen.add(module)
     for name in found.ahead(module, seen) if most > 0 else ():
@@ -110,7 +115,7 @@ def _ahead(found: Readable, module: str, most: int, seen: set[str]) -> dict[str,
         try:
             if size:
                 ahead[name] = _module(found, name)
-        except (OSError, zipfile.BadZipFile):  # it is damaged, which its own import will say
+        except (OSError, InvalidPackages):  # it is damaged, which its own import will say
             break
     return ahead
 

@@ -11,17 +11,22 @@ import hashlib
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from ..errors import InvalidPackages
 from .wheel import Wheel
 
-__all__ = ["Code", "PackageSet", "key_of", "write_code", "write_set"]
+__all__ = ["DAMAGED", "Code", "PackageSet", "key_of", "write_code", "write_set"]
 
 FORMAT = "1"
 _ABOUT, _IMPORTS = "about.json", "imports.json"
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError)
+"""What reading an archive with a wrong byte in it may raise."""
 
 
 class Code(msgspec.Struct, frozen=True, array_like=True):
@@ -89,7 +94,8 @@ class PackageSet:
     """One set of packages, open for reading, also from several threads. `close` gives its files back."""
 
     def __init__(self, content: Path, code: Path | None = None) -> None:
-        """Raises OSError, BadZipFile or ValueError for an archive that is missing or damaged."""
+        """Raises OSError for an archive that is missing, and one of DAMAGED."""
+        self.is_damaged = False
         with contextlib.ExitStack() as stack:
             self._content = stack.enter_context(zipfile.ZipFile(content))
             self._code = stack.enter_context(zipfile.ZipFile(code)) if code else None
@@ -104,12 +110,13 @@ class PackageSet:
         self._imports: dict[str, tuple[str, ...]] = {}
         if self._code is not None:
             self._imports = msgspec.json.decode(self._code.read(_IMPORTS), type=dict[str, tuple[str, ...]])
-        self._folders: dict[str, set[str]] = {}
-        for path in self._sizes:
-            rest = path
+        self._folders: dict[str, dict[str, int | None]] = {}
+        for path, size in self._sizes.items():
+            rest, _, last = path.rpartition("/")
+            self._folders.setdefault(rest, {}).setdefault(last, size)
             while rest:
                 rest, _, last = rest.rpartition("/")
-                self._folders.setdefault(rest, set()).add(last)
+                self._folders.setdefault(rest, {})[last] = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,10 +139,10 @@ class PackageSet:
         return (path, True) if path in self._folders else None
 
     def code(self, path: str) -> str | None:
-        """The byte code of the Python file at `path` as text, or None if there is none."""
+        """The byte code of the Python file at `path` as text, or None if there is none. Raises as `read` does."""
         if self._code is None or path not in self._compiled:
             return None
-        return self._code.read(path).decode("ascii")
+        return self._read(self._code, path).decode("ascii")
 
     def with_packages(self, names: Iterable[str]) -> Iterator[str]:
         """Those of `names` that are modules of the set, each behind the packages that it is in."""
@@ -167,14 +174,42 @@ class PackageSet:
         return self._sizes.get(path)
 
     def read(self, path: str) -> bytes:
-        """The file at `path`, for which `size` has an answer."""
-        return self._content.read(f"files/{path}")
+        """The file at `path`, for which `size` has an answer.
 
-    def entries(self, folder: str) -> list[str] | None:
-        """What is in a folder ("" is the outermost); None if there is no such folder."""
+        Raises InvalidPackages if the archive is damaged, which is removed then, so that the next run makes it again.
+        """
+        return self._read(self._content, f"files/{path}")
+
+    def _read(self, archive: zipfile.ZipFile, member: str) -> bytes:
+        try:
+            return archive.read(member)
+        except DAMAGED:
+            if archive.fp is None:  # closed meanwhile
+                raise
+            self.is_damaged = True
+            _remove(archive)
+            raise InvalidPackages(
+                "the packages that this machine kept are damaged, and were removed; run it again to fetch them anew"
+            ) from None
+
+    def entries(self, folder: str) -> dict[str, int | None] | None:
+        """What is in a folder ("" is the outermost): names with bytes, None for folders. None for what is no folder."""
         found = self._folders.get(folder)
-        return sorted(found) if found is not None else None
+        return dict(sorted(found.items())) if found is not None else None
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder at `path`."""
+        return path in self._folders
 
     def close(self) -> None:
         """Close the files."""
         self._stack.close()
+
+
+def _remove(archive: zipfile.ZipFile) -> None:
+    """Remove the file of an open archive, unless another one took its place."""
+    assert archive.fp is not None
+    assert archive.filename is not None
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(archive.fp.fileno()), os.stat(archive.filename)):
+            Path(archive.filename).unlink()
