@@ -90,16 +90,19 @@ async def client() -> AsyncIterator[Rounds]:
     """The same with httpx2 and no sandbox."""
     unlimited = httpx2.Limits(max_connections=None)
     with serving(SLOW) as url, serving(AT_ONCE) as quick_url:
-        async with httpx2.AsyncClient(trust_env=False, limits=unlimited, timeout=60) as alone:
+        async with (
+            httpx2.AsyncClient(trust_env=False, limits=unlimited, timeout=60) as alone,
+            httpx2.AsyncClient(trust_env=False) as single,  # of its own: a pool looks at all of its connections
+        ):
 
             async def all_at_once() -> None:
                 async with anyio.create_task_group() as group:
                     for _ in range(COUNT):
                         group.start_soon(alone.get, url)
 
-            for each_url in (url, quick_url):
-                await alone.get(each_url)
-            yield {"http": wall(all_at_once), "http-one": each(lambda _: alone.get(quick_url), SAMPLES)}
+            await alone.get(url)
+            await single.get(quick_url)
+            yield {"http": wall(all_at_once), "http-one": each(lambda _: single.get(quick_url), SAMPLES)}
 
 
 BENCH = Bench(
