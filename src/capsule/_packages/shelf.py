@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -49,7 +50,26 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 def key_of(requirements: Sequence[str]) -> str:
     """A key for what is asked for and where pip would look for it, fit for a file name."""
     place = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("PIP_")]
-    return hashlib.sha256("\n".join([FORMAT, *requirements, "", *place]).encode("utf-8", "replace")).hexdigest()[:24]
+    digest = hashlib.sha256("\n".join([FORMAT, *requirements, "", *place]).encode("utf-8", "replace"))
+    for text in _configuration():
+        digest.update(b"\0" + text)
+    return digest.hexdigest()[:24]
+
+
+def _configuration() -> Iterator[bytes]:
+    """What stands in pip's configuration files, which lie where its documentation says ("Configuration Files")."""
+    import platformdirs
+
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    folders = [
+        platformdirs.site_config_path("pip", appauthor=False),
+        platformdirs.user_config_path("pip", appauthor=False, roaming=True),
+        *([Path("/etc"), Path("~/.pip").expanduser()] if sys.platform != "win32" else []),
+        Path(sys.prefix),
+    ]
+    for file in [*(folder / name for folder in folders), Path(os.environ.get("PIP_CONFIG_FILE") or os.devnull)]:
+        with contextlib.suppress(OSError, RuntimeError):  # it is not there, or there is no home
+            yield file.read_bytes()
 
 
 def write_set(target: Path, wheels: Iterable[Wheel], taken: Collection[str]) -> None:
