@@ -35,8 +35,8 @@ async def capsule() -> AsyncIterator[Rounds]:
                 return time.perf_counter() - began
 
             async def scaling() -> list[float]:
-                alone, together = await seconds(1), await seconds(AT_ONCE)
-                return [AT_ONCE * alone / together]
+                before, together, after = await seconds(1), await seconds(AT_ONCE), await seconds(1)  # machines drift
+                return [AT_ONCE * (before + after) / 2 / together]
 
             await seconds(AT_ONCE)
             yield {"cores": scaling}

@@ -319,6 +319,27 @@ def test_no_text_takes_long(name: str) -> None:
         assert seconds(in_reads(table, hostile * 2, read)) < 0.02 + 3.5 * took
 
 
+def test_a_long_value_byte_by_byte() -> None:
+    """What is held back is not searched again for each byte of it."""
+    times = []
+    for size in (1500, 3000):
+        value = "".join(chr(97 + number * 7919 % 26) for number in range(size))
+        table = Table({value: WORD})
+        times.append(seconds(in_reads(table, value.encode(), 1)))
+        scrubber = Scrubber(table)
+        said = b"".join(scrubber.feed(bytes([each])) for each in value.encode()) + scrubber.rest()
+        assert said == WORD.encode()
+    assert times[1] < 0.05 + 3 * times[0]
+
+
+def test_a_short_text_of_long_letters() -> None:
+    """A form has eight bytes at the least, which may be four letters."""
+    text = "\u00e9" * 4
+    table = Table({text.encode().decode("latin-1"): WORD})
+    assert table.replace_text(text) == WORD
+    assert table.replace_in([text, "b"]) == [WORD, "b"]
+
+
 @pytest.mark.parametrize("text", ["", "abc", "12345678", "sk-live-"])
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_value_of_many_texts(text: str, count: int) -> None:

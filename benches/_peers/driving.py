@@ -93,9 +93,9 @@ class Ways:
         return [float(reached)]
 
     async def scaling(self, program: str, count: int, args: list[str]) -> list[float]:
-        """How many times the throughput of one call `count` at once have."""
-        (alone,), (together,) = await self.wall(program, 1, args), await self.wall(program, count, args)
-        return [count * alone / together]
+        """How many times the throughput of one call `count` at once have, between two calls alone: machines drift."""
+        (before,), (together,), (after,) = [await self.wall(program, each, args) for each in (1, count, 1)]
+        return [count * (before + after) / 2 / together]
 
     async def rate(self, program: str, count: int, args: list[str]) -> list[float]:
         """Calls a second, of `count`; the first argument is how many are on their way at any time."""

@@ -26,6 +26,10 @@ _MOST_WINDOW = 4
 _MOST_PATTERN = 200
 """Pieces of a form that is looked for with one pattern: it may begin anew at each place, and get as far."""
 
+_LONG, _PART = 1024, 4
+"""Bytes that are held back from which a stream is not searched again for each new byte, but for a part of as many: a
+value that comes byte by byte would be searched as often as it has bytes."""
+
 _MANY = 50
 """Forms that are too many to look for each of them."""
 
@@ -243,7 +247,7 @@ class Table:
         text = _flat(value)
         if not any(form.begins(text) for form in self._likely(text)):
             return value
-        before = _BETWEEN.join(text for text in _texts(value) if len(text) >= LEAST_FORM)
+        before = _BETWEEN.join(text for text in _texts(value) if len(text) >= LEAST_FORM // 4)
         after = self.replace_text(before)
         changed = {
             old: new for old, new in zip(before.split(_BETWEEN), after.split(_BETWEEN), strict=True) if old != new
@@ -256,12 +260,18 @@ class Scrubber:
 
     def __init__(self, table: Table) -> None:
         self._table, self._held = table, b""
+        self._new: list[bytes] = []  # what came since the last search
+        self._size = 0
         self.has_found = False
         """Whether anything was replaced."""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on, now that `data` has come."""
-        held = self._held + data
+        self._new.append(data)
+        self._size += len(data)
+        if len(self._held) > _LONG and self._size < len(self._held) // _PART:
+            return b""
+        held = self._all()
         found = self._table.find(held)
         cut = self._table.settled(held, found)
         self._held = held[cut:]
@@ -269,8 +279,14 @@ class Scrubber:
 
     def rest(self) -> bytes:
         """What was held back: nothing more comes."""
-        held, self._held = self._held, b""
+        held, self._held = self._all(), b""
         return self._replaced(held, self._table.find(held))
+
+    def _all(self) -> bytes:
+        held = b"".join([self._held, *self._new])
+        self._new.clear()
+        self._size = 0
+        return held
 
     def _replaced(self, data: bytes, found: Sequence[Found]) -> bytes:
         self.has_found = self.has_found or bool(found)

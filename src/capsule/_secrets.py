@@ -24,6 +24,7 @@ MOST_SECRETS = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _PLAIN = "http://"
 _CUT = "..."
+_MARGIN = re.compile(r"^ +\| ?", re.MULTILINE)
 _STAYS = str.maketrans("", "", "\t\r\n")
 
 
@@ -110,6 +111,14 @@ class Secrets:
     def scrub(self, text: str) -> str:
         """`text` with the placeholders in the place of the values."""
         return self._table.replace_text(text) if self._held else text
+
+    def scrub_report(self, text: str) -> str:
+        """The same for a traceback. That of a group has a margin before each line, also within a value of many lines:
+        where one is found without it, there is none any more.
+        """
+        plain = _MARGIN.sub("", text) if self._held else text
+        clean = self.scrub(plain)
+        return self.scrub(text) if clean == plain else clean
 
     def scrub_end(self, text: str) -> str:
         """`text` without what may be the first part of a value before the "..." that says that the rest was cut off."""

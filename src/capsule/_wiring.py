@@ -43,7 +43,7 @@ def make_capabilities(
         "http": make_http_capability(http, _requests_of),
         "package": make_package_capability(packages_of, _room_for_modules),
         "task": make_task_capability(call_task, _max_depth),
-        "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon, secrets.scrub),
+        "tool": make_tool_capability(_tools_of, _tool_calls_of, _tool_share_of, start_soon, secrets.scrub_report),
         **make_actor_capabilities(InsideActors(spawn)),
     }
 

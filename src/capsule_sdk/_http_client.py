@@ -76,13 +76,17 @@ class Wire:
         self._sent, self._received, self._late = bytearray(), None, None
 
 
+_MOST_DIGITS, _MOST_MISSING = 20, 1 << 20  # whoever reads makes room for what is missing
+
+
 def _length(response, is_whole):
     """What to say of a body's length. Of one that was cut off it is more than there is: whoever reads it finds out."""
     there = len(response.content)
     if is_whole:
         return there
     said = response.headers.get("content-length", "")
-    return max(int(said) if said.isdecimal() else 0, there + 1)
+    missing = int(said) - there if said.isdecimal() and len(said) < _MOST_DIGITS else 0
+    return there + min(max(missing, 1), _MOST_MISSING)
 
 
 def _complete(sent):

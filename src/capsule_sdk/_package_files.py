@@ -15,6 +15,7 @@ import stat
 import sys
 
 ROOT = "/packages/"
+_MOST_PATH = 400  # characters that the host takes; there is no longer one
 _TIME = 315_532_800  # 1980, before which an archive of files knows no time
 
 
@@ -97,33 +98,73 @@ class _Folder:
         return self.loader.size(posixpath.join(self.path, name, "__init__.py")) is not None
 
 
+class _Function:
+    """In the place of a builtin. As that one, it is no method of a class that keeps it."""
+
+    is_ours = True
+
+    def __init__(self, real, call):
+        functools.update_wrapper(self, real)
+        self._call = call
+
+    def __call__(self, *args, **kwargs):
+        return self._call(*args, **kwargs)
+
+
 def _opening(loader, real):
-    @functools.wraps(real)
     def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
         path = _below(loader, file)
-        if path is None:
+        is_known = isinstance(mode, str) and mode in _MODES
+        if path is None or not (is_known or set("wax+") & set(mode)):
             return real(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        if set(mode) - set("rbt"):
+        if not is_known:
             raise OSError(errno.EROFS, "Packages are read-only", os.fspath(file))
         if loader.size(path) == -1:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(file))
-        data = io.BytesIO(loader.get_data(ROOT + path))
-        return data if "b" in mode else io.TextIOWrapper(data, encoding, errors, newline)
+        if "b" in mode:
+            real(os.devnull, mode, buffering, encoding, errors, newline) if encoding or errors or newline else None
+            return _Data(loader.get_data(ROOT + path), file)
+        text = io.TextIOWrapper(_Data(loader.get_data(ROOT + path), file), encoding, errors, newline)
+        text.mode = mode
+        return text
 
-    opened.is_ours = True
-    return opened
+    return _Function(real, opened)
+
+
+_MODES = {"r", "rt", "tr", "rb", "br"}
+
+
+class _Data(io.BytesIO):
+    """A file that was opened to be read."""
+
+    mode = "rb"
+
+    def __init__(self, data, name):
+        super().__init__(data)
+        self.name = name
+
+    def writable(self):
+        return False
+
+    def write(self, *_):
+        raise io.UnsupportedOperation("not writable")
+
+    writelines = truncate = write
 
 
 def _looking(loader, real, answer):
-    @functools.wraps(real)
-    def look(path=".", *args, **kwargs):
-        found = _below(loader, path)
-        return real(path, *args, **kwargs) if found is None else answer(loader, found, path, *args, **kwargs)
+    def look(*args, **kwargs):
+        given = args[0] if args else kwargs.get("path")
+        found = _below(loader, given)
+        if found is None:
+            return real(*args, **kwargs)
+        kwargs.pop("path", None)
+        return answer(loader, found, given, *args[1:], **kwargs)
 
-    return look
+    return _Function(real, look)
 
 
-def _status(loader, path, given, **_):
+def _status(loader, path, given, *, dir_fd=None, follow_symlinks=True):  # noqa: ARG001 - as os.stat has them
     return _status_of(path, _size(loader, path, given))
 
 
@@ -153,7 +194,16 @@ def _listed(loader, path, given):
     return found
 
 
-def _may(loader, path, _given, mode, **_):
+def _may(
+    loader,
+    path,
+    _given,
+    mode,
+    *,
+    dir_fd=None,  # noqa: ARG001 - as os.access has them
+    effective_ids=False,  # noqa: ARG001
+    follow_symlinks=True,  # noqa: ARG001
+):
     size = loader.size(path)
     return size is not None and not mode & (os.W_OK if size == -1 else os.W_OK | os.X_OK)
 
@@ -231,4 +281,6 @@ def _below(loader, file):
     if not isinstance(path, str) or not path.startswith(ROOT.rstrip("/")):
         return None
     path = posixpath.normpath(path) + "/"
-    return path.removeprefix(ROOT).rstrip("/") if path.startswith(ROOT) else None
+    if not path.startswith(ROOT) or len(path) > len(ROOT) + _MOST_PATH or not path.isprintable():
+        return None  # it is no file of a package, and WASI says that it is not there
+    return path.removeprefix(ROOT).rstrip("/")

@@ -21,6 +21,10 @@ def _ask(what, name, **more):
     return _wire.call("package", {what: name, **more}, lambda answer: ImportError(answer["message"]))
 
 
+def _unreadable(answer):
+    return OSError(errno.EIO, answer["message"])
+
+
 class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Finds and loads what the host has for this program."""
 
@@ -105,7 +109,7 @@ class Packages(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_data(self, path):
         """The bytes of a file of the packages: what `pkgutil.get_data` asks for."""
-        found = _ask("file", str(path).removeprefix(ROOT))
+        found = _wire.call("package", {"file": str(path).removeprefix(ROOT)}, _unreadable)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "No such file in the packages", path)
         return base64.b64decode(found)

@@ -30,7 +30,7 @@ class _Source:
 
 def handle(request):
     """Answer one request of the host."""
-    is_loaded, is_task = True, False
+    is_loaded, is_task, is_last = True, False, False
     _reserve.keep()
     try:
         asked, end = _wire.read(request)
@@ -38,7 +38,7 @@ def handle(request):
             answer = _answer(_message(*asked))
         else:
             if "program" in asked:
-                is_loaded = False
+                is_loaded, is_last = False, asked["program"].pop("is_last", False)
                 _load(_cut(request, end, asked["program"].pop("texts", ())), **asked["program"])
                 is_loaded = True
             is_task = "function" in asked
@@ -47,7 +47,7 @@ def handle(request):
         _reserve.kept.clear()
         answer = _failure(error, is_loaded)
     if is_task:
-        _sqlite.roll_back()
+        _sqlite.let_go(for_good=is_last)
     _wire.flush()
     return answer
 

@@ -17,12 +17,20 @@ def refusals_in(error):
         known = {id(other) for other in found}
         new = [other for other in _reasons(each) if id(other) not in known]
         found += new[: MOST - len(found)]
-    return [each for each in found if getattr(each, "error_type", None) == "denied"]
+    return [each for each in found if _look(each, "error_type") == "denied"]
 
 
 def _reasons(error):
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    named = (getattr(error, "reason", None), error.__cause__)
-    return [
-        each for each in (*named, *islice(members, MOST), *islice(error.args, MOST)) if isinstance(each, BaseException)
-    ]
+    args = _look(error, "args")
+    given = args[:MOST] if isinstance(args, tuple) else ()
+    named = (_look(error, "reason"), error.__cause__)
+    return [each for each in (*named, *islice(members, MOST), *given) if isinstance(each, BaseException)]
+
+
+def _look(error, name):
+    """What a class of the program's says may raise, whatever it is."""
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001
+        return None

@@ -23,10 +23,12 @@ FACTORY = 5  # its place among the arguments of `connect`
 
 _PARTS = re.compile(r"""'[^']*'?|"[^"]*"?|`[^`]*`?|\[[^\]]*\]?|--[^\n]*|/\*.*?(?:\*/|\Z)|;""", re.DOTALL)
 _PATIENCE = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+pragma\s+(?:\w+\.)?busy_timeout\s*(?:[=(]\s*(?P<ms>\d+)\s*\)?\s*)?(?:;\s*)?\Z",
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+pragma\s+(?:\w+\.)?busy_timeout\s*"
+    r"(?:[=(]\s*['\"]?(?P<ms>[+-]?\d+)['\"]?\s*\)?\s*)?(?:\s|;|--[^\n]*+|/\*(?:(?!\*/).)*+\*/)*+\Z",
     re.DOTALL | re.IGNORECASE,
 )
 _open = weakref.WeakValueDictionary()  # id -> connection
+_reading = weakref.WeakSet()  # cursors: a statement that is not at its end keeps its lock, whatever becomes of the rest
 
 
 def mend(module):
@@ -34,14 +36,20 @@ def mend(module):
     module.Connection, module.Cursor, module.connect = Connection, Cursor, connect
 
 
-def roll_back():
-    """End the transactions that a task left open, as the end of a process does: their locks would stay for ever.
+def let_go(for_good):
+    """End what a task left open, as the end of a process does: its locks would stay for ever.
 
-    The connections stay: one that a module holds is used again by the next message of a task that lives.
+    Not `for_good`, only transactions: a connection that a module holds is used again by the next message of a task that
+    lives.
     """
-    for each in list(_open.values()):
+    for each in list(_reading) if for_good else ():
         with contextlib.suppress(_sqlite3.Error):  # it is closed, or belongs to another thread
-            if each.in_transaction:
+            _sqlite3.Cursor.close(each)
+    for each in list(_open.values()):
+        with contextlib.suppress(_sqlite3.Error):
+            if for_good:
+                _sqlite3.Connection.close(each)
+            elif each.in_transaction:
                 _sqlite3.Connection.rollback(each)
 
 
@@ -56,6 +64,10 @@ class Cursor(_sqlite3.Cursor):
     """`sqlite3.Cursor`, which waits for a lock as long as its connection's timeout says."""
 
     __module__ = "sqlite3"
+
+    def __init__(self, connection, /):
+        super().__init__(connection)
+        _reading.add(self)
 
     def execute(self, sql, parameters=(), /):
         return _patiently(self.connection, super().execute, _put(self.connection, sql), parameters)
@@ -173,7 +185,8 @@ def _patiently(connection, call, *args, is_final=bool):
             return call(*args)
         except _sqlite3.DatabaseError as error:
             said = str(error)
-            if is_final() or said not in {LOCKED, STRANGE} or (said == STRANGE and was_strange):
+            known = {_sqlite3.OperationalError: LOCKED, _sqlite3.DatabaseError: STRANGE}  # a trigger may say the same
+            if is_final() or known.get(type(error)) != said or (said == STRANGE and was_strange):
                 raise
             now = time.monotonic()
             end = now + getattr(connection, "_patience", 0) if end is None else end
@@ -192,7 +205,7 @@ def _put(connection, sql):
     if not found:
         return sql
     if found["ms"]:
-        connection._patience = int(found["ms"]) / 1000
+        connection._patience = max(0, int(found["ms"])) / 1000
     return f"select {round(connection._patience * 1000)} as timeout"
 
 
@@ -243,4 +256,13 @@ def _with_missing(uri, wanted):
 def _draw_anew(connection):
     """SQLite finds no source of chance here, and would draw the same in every sandbox."""
     connection.create_function("random", 0, lambda: int.from_bytes(os.urandom(8), "little", signed=True))
-    connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, size or 0)))
+    connection.create_function("randomblob", 1, lambda size: os.urandom(max(1, _whole(size))))
+
+
+def _whole(value):
+    """A value of SQL as SQLite takes it for a whole number: as far as it is one."""
+    if isinstance(value, int | float):
+        return int(value)
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+    found = re.match(r"\s*[+-]?\d+", text)
+    return int(found[0]) if found else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -59,3 +60,26 @@ def test_their_number_is_bounded(temporary: Path, monkeypatch: pytest.MonkeyPatc
     assert [names_in(top) for top in found] == [{"/n0"}, {"/n1"}, {"/n2"}] + [set()] * 7
     assert made.of(["/n1"]) == found[1]
     made.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and owners of POSIX")
+@pytest.mark.parametrize("what", ["a link", "a folder for all", "a file"])
+def test_what_somebody_put_in_its_place_is_not_used(temporary: Path, what: str) -> None:
+    """After a cleaner removed it. Nothing is made there, and nothing of it shown or removed."""
+    made, victim = Skeletons(), temporary / "victim"
+    home = Path(made.of(["/data"])).parent
+    shutil.rmtree(home)
+    victim.mkdir()
+    if what == "a link":
+        home.symlink_to(victim)
+    elif what == "a folder for all":
+        (home / "0" / "evil").mkdir(parents=True)
+        home.chmod(0o777)
+    else:
+        home.touch()
+    top = made.of(["/data"])
+    assert names_in(top) == {"/data"}
+    assert home not in Path(top).parents
+    made.close()
+    assert sorted(each.name for each in temporary.iterdir()) == sorted([home.name, "victim"])
+    assert not list(victim.iterdir())

@@ -248,3 +248,28 @@ def _at(root: Path) -> Workspace:
     space = Workspace.__new__(Workspace)
     space.limit, space.path, space._next = 1 << 30, str(root), 0.0
     return space
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors by way of /proc")
+async def test_no_descriptor_is_left(guest: CompiledGuest, write, temporary: Path) -> None:
+    """It is told as it is, nobody's folder is said to be gone, and nothing is left behind."""
+    import resource
+
+    file = write("t.py", PROGRAM)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with Runtime(policy=Policy(workspace="1MB", timeout="10s")) as runtime:
+        assert await runtime.run(f"{file}:good")
+        used = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 5, limits[1]))
+        try:
+            keepers = [await runtime.spawn(f"{file}:Keeper") for _ in range(6)]
+            outcomes = [await keeper.outcome() for keeper in keepers]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+        assert failed
+        assert {(error.error_type, error.message.partition(";")[2]) for error in failed} == {
+            ("internal_error", " raise `ulimit -n`")
+        }
+        assert await runtime.run(f"{file}:good")
+    assert list(temporary.iterdir()) == []

@@ -387,3 +387,37 @@ async def test_what_costs_a_search(name: str, guest: CompiledGuest, write) -> No
             await runtime.run(f"{file}:{kind}")
             took[kind] = time.process_time() - began
     assert took["bad"] < 1 + 5 * took["good"]
+
+
+LINES = "-----BEGIN KEY-----\nQWxhZGRpbjpvcGVu\nc2VzYW1l\n-----END KEY-----"
+
+
+def key() -> str:
+    """A tool that gives a value of many lines away."""
+    return LINES
+
+
+async def fails_in_a_group() -> None:
+    """A tool whose exception stands in a group, in whose report each line has a margin."""
+
+    async def fail() -> None:
+        raise ValueError(f"bad key {LINES}")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fail)
+
+
+async def test_a_value_of_many_lines_in_a_group(guest: CompiledGuest, write, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the host's log nor a traceback has a line of it; other reports keep their margins."""
+    file = write(
+        "group.py",
+        "from capsule import task, tools\n@task\ndef main(word):\n    try: tools.fails_in_a_group()\n"
+        "    except Exception: pass\n    raise ExceptionGroup('x', [ValueError(word or tools.key())])\n",
+    )
+    secrets = {"KEY": Secret(LINES, hosts=["api.example"])}
+    async with Runtime(secrets=secrets, tools=[key, fails_in_a_group]) as runtime:
+        hostile = await (await runtime.spawn(file, None)).outcome()
+        harmless = await (await runtime.spawn(file, "two\nlines")).outcome()
+    assert "QWxhZGRpbjpvcGVu" not in f"{hostile} {caplog.text}"
+    assert "the tool 'fails_in_a_group' failed" in caplog.text
+    assert "    | lines" in harmless.error.traceback

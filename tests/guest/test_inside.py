@@ -31,7 +31,7 @@ async def engine(guest):
 
 def request_of(program: Program, function: str) -> str:
     body = json.dumps({"function": function, "call": [[], {}]})
-    return Call(program=program, name=function, policy=Policy(), body=body).with_program({}, ())
+    return Call(program=program, name=function, policy=Policy(), body=body).with_program({}, (), is_last=True)
 
 
 async def answers(engine: WasmEngine, *requests: str) -> list[dict]:

@@ -173,6 +173,31 @@ def forgets():
     kept.execute("insert into t values(1, '')")
 
 @task
+def stops_reading():
+    global kept
+    with opened() as connection:
+        connection.executemany("insert into t values(?, ?)", rows(0, 5))
+    kept = connection.execute("select a from t")
+    kept.fetchone()
+
+@task
+def reads_in_a_circle():
+    connection = opened()
+    connection.execute("insert into t values(1, ''), (2, '')")
+    connection.commit()
+    circle = [connection.execute("select a from t")]
+    circle[0].fetchone()
+    circle.append(circle)
+
+@task
+def keeps_a_blob():
+    global kept
+    connection = opened()
+    connection.execute("insert into t values(1, 'text')")
+    connection.commit()
+    kept = connection.blobopen("t", "b", 1)
+
+@task
 def raises():
     connection = opened()
     connection.execute("insert into t values(1, '')")
@@ -275,9 +300,9 @@ async def test_much_that_is_sorted(guest: CompiledGuest, program: str, workspace
         assert await runtime.run(f"{program}:sorts") == [40_000, 50_000]
 
 
-@pytest.mark.parametrize("task", ["forgets", "raises"])
-async def test_a_transaction_that_is_left_open(guest: CompiledGuest, program: str, task: str) -> None:
-    """It is rolled back when its task answers, however that is, and leaves no lock."""
+@pytest.mark.parametrize("task", ["forgets", "raises", "stops_reading", "reads_in_a_circle", "keeps_a_blob"])
+async def test_what_is_left_open(guest: CompiledGuest, program: str, task: str) -> None:
+    """It is closed when its task answers, however that is, a transaction is rolled back, and no lock is left."""
     async with runtime_with("out:rw") as runtime:
         with contextlib.suppress(TaskFailed):
             await runtime.run(f"{program}:{task}")

@@ -121,6 +121,38 @@ ROWS = {
             ["/packages/foo", "/packages/foo/data"],
         ],
     ),
+    "a file that was opened": (
+        "import io\n"
+        "    text, raw = open('/packages/bar.py'), open('/packages/bar.py', 'rb')\n"
+        "    found = [text.name, text.mode, raw.name, raw.mode, text.writable(), raw.writable()]\n"
+        "    for each, what in ((text, 'x'), (raw, b'x')):\n"
+        "        try: each.write(what)\n"
+        "        except io.UnsupportedOperation: found.append('no')\n"
+        "    for mode in ('q', '', 'rb'):\n"
+        "        try: open('/packages/bar.py', mode, encoding='utf-8')\n"
+        "        except ValueError: found.append(mode)\n"
+        "    return found",
+        ["/packages/bar.py", "r", "/packages/bar.py", "rb", False, False, "no", "no", "q", "", "rb"],
+    ),
+    "names that no package has": (
+        "import glob, os\n"
+        "    from pathlib import Path\n"
+        "    far = '/packages/' + 'a' * 500\n"
+        "    return [Path(far).exists(), glob.glob(far + '/*'), os.access(far, os.R_OK), os.path.exists('/packages/\\udc80')]",
+        [False, [], False, False],
+    ),
+    "functions that a class keeps": (
+        "import os\n"
+        "    class Kept:\n"
+        "        opener, stat = open, os.stat\n"
+        "    kept = Kept()\n"
+        "    found = [kept.opener('/packages/bar.py').name, kept.stat('/packages/bar.py').st_size > 0]\n"
+        "    for function in (os.stat, os.lstat, open):\n"
+        "        try: function()\n"
+        "        except TypeError: found.append(1)\n"
+        "    return found",
+        ["/packages/bar.py", True, 1, 1, 1],
+    ),
     "entries of its folder": (
         "import os\n"
         "    with os.scandir('/packages/foo/') as found:\n"

@@ -144,17 +144,19 @@ BROKEN = {
     "another Python": ("requires-python = '<3.12'", "asks for Python <3.12, and the sandbox runs 3.14.0"),
     "no version": ("requires-python = 'new'", "no range of versions"),
     "no text for a version": ("requires-python = 3.12", "requires-python is a text"),
-    "deep": ("a = " + "[" * 5000, "no TOML"),
+    "deep": ("a = " + "[" * 5000, "nested too deeply"),
+    "a name of thousands of parts": (".".join(["a", '""'] * 13_000) + " = 1", "too many parts"),
+    "a number that is too long": ("a = " + "9" * 5000, "too long"),
     "long": ("a = '" + "x" * MOST_BLOCK + "'", "larger than"),
 }
 
 
 @pytest.mark.parametrize(("content", "words"), BROKEN.values(), ids=BROKEN)
 def test_a_block_that_cannot_be_used(content: str, words: str) -> None:
-    """The error says where the block stands."""
+    """The error says where the block stands, or which line of it is in the way."""
     with pytest.raises(InvalidProgram, match=re.escape(words)) as caught:
         requirements_in(f"import os\n# /// script\n# {content}\n# ///\n", "x.py")
-    assert (caught.value.path, caught.value.line) == ("x.py", 2)
+    assert (caught.value.path, caught.value.line) == ("x.py", 3 if words.startswith(("nested", "too")) else 2)
 
 
 def test_broken_toml_is_said_where_it_stands() -> None:

@@ -23,9 +23,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instance the list of method, arguments and named arguments.
     """
 
-    def with_program(self, environment: Mapping[str, str], code: Sequence[str]) -> str:
+    def with_program(self, environment: Mapping[str, str], code: Sequence[str], *, is_last: bool) -> str:
         """The text for a fresh sandbox: a JSON object with the program too and what stands in `os.environ`, and
-        behind it the sources, as they are, and the byte code of each if there is any (see `Codes.of`).
+        behind it the sources, as they are, and the byte code of each if there is any (see `Codes.of`). A guest with
+        folders is told whether it `is_last`, so that it closes what it has open there.
 
         `texts` says how long each is. In JSON, a guest would take longer to read them than to run most of them. The
         sources go along with the byte code all the same, for tracebacks and `inspect`.
@@ -39,6 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             loaded["modules"] = [(module.name, module.path, module.is_package) for module in program.modules]
         if folders := {mount.guest: mount.mode for mount in self.policy.folders}:
             loaded["folders"] = folders
+            loaded["is_last"] = is_last
         if environment:
             loaded["environment"] = environment
         if program.packages:

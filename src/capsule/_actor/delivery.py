@@ -215,7 +215,7 @@ class Delivery:
 
     def _first_request(self) -> str:
         environment, code = self.world.environment(self.call.policy), self.world.code_of(self.call.program)
-        return self.call.with_program(environment, code)
+        return self.call.with_program(environment, code, is_last=self._home.is_last)
 
     def print_text(self, stream: str, text: str) -> None:
         """Keep what the guest printed, and pass it on."""

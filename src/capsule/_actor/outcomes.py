@@ -87,6 +87,6 @@ def failure_in(
         error_type=kind,
         message=secrets.scrub(error.message)[:MOST_TEXT] or silent,
         exception=error.exception and secrets.scrub(error.exception)[:MOST_NAME],
-        traceback=error.traceback and secrets.scrub(error.traceback)[-MOST_TEXT:],
+        traceback=error.traceback and secrets.scrub_report(error.traceback)[-MOST_TEXT:],
         line=error.line,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
 
@@ -32,3 +33,16 @@ def below(roots: Sequence[str]) -> list[str] | None:
             if any(path == root or path.startswith(root + "/") for root in roots):
                 found.append(descriptor)
     return found
+
+
+def are_spent(error: BaseException | None = None) -> bool:
+    """Whether the process, or the system, has none left, as `error` says or as it is now: no fault of whatever was to
+    be opened.
+    """
+    if error is not None:
+        return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as found:
+        return are_spent(found)
+    return False

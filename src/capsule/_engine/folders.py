@@ -17,6 +17,7 @@ from .._mounts import WORKSPACE, Mount
 from ..abc import Limits
 from . import bindings as c
 from . import descriptors, stuck
+from .mappings import NoRoom
 from .skeleton import Skeletons
 from .workspace import Workspace
 
@@ -39,7 +40,7 @@ class CannotOpen(Exception):
 
 
 class Folders:
-    """What one sandbox has of files. Made, used and closed on carriers. Raises CannotOpen."""
+    """What one sandbox has of files. Made, used and closed on carriers. Raises CannotOpen and NoRoom."""
 
     def __init__(self, limits: Limits, wasi: c.Pointer, skeletons: Skeletons) -> None:
         self._mounts = limits.mounts
@@ -117,19 +118,23 @@ class Folders:
 
 def _preopen(wasi: c.Pointer, mount: Mount) -> None:
     """Give `wasi` the folder, if it is the one that was granted: with no link on the way to it."""
+    are_spent = False
     try:
         if sys.platform == "linux" and os.path.isdir("/proc/self/fd"):
             folder = _open_folder(mount.host)
             try:
                 is_open = _give(wasi, f"/proc/self/fd/{folder}", mount)
+                are_spent = not is_open and descriptors.are_spent()  # before one of ours is free again
             finally:
                 os.close(folder)
         else:
             # A path is all that other systems let wasmtime open: whoever replaces the folder in this very moment wins.
             is_open = os.path.realpath(mount.host) == mount.host and _give(wasi, mount.host, mount)
         stuck.refuse_special_files(mount.host)
-    except (OSError, ValueError):
-        is_open = False
+    except (OSError, ValueError) as error:
+        is_open, are_spent = False, descriptors.are_spent(error)
+    if are_spent:
+        raise NoRoom("the process has no file descriptor left for the folders of another sandbox; raise `ulimit -n`")
     if not is_open:
         raise CannotOpen(f"the folder {mount.guest} cannot be opened: it is gone, or was replaced since it was granted")
 

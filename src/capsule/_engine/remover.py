@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
+from . import descriptors
 from .workspace import remove_some
 
 log = logging.getLogger("capsule")
 
 AT_ONCE = 0.004
 """Seconds that a carrier gives to it: as long as a slice."""
+
+PAUSE = 0.001
+"""Seconds before the next, for others; and for descriptors to come back, if the process has none left."""
 
 IN_TURN = 0.1
 """Seconds after which the thread goes on with the next folder."""
@@ -43,6 +48,7 @@ class Remover:
                 self._change.notify()
                 return
         while not is_gone:  # the engine was left, or the system has no thread for us
+            time.sleep(PAUSE)
             is_gone = _is_gone(root, IN_TURN)
         on_gone()
 
@@ -76,6 +82,7 @@ class Remover:
                 on_gone()
             else:
                 self._waiting.append(each)
+                time.sleep(PAUSE)
         self._on_end()
 
     def _next(self) -> tuple[str, Callable[[], None]] | None:
@@ -91,6 +98,8 @@ def _is_gone(root: str, seconds: float) -> bool:
     """Remove some of it. True also if it cannot be removed: its sandbox must end none the less."""
     try:
         return remove_some(root, seconds)
-    except Exception:
+    except Exception as error:
+        if descriptors.are_spent(error):
+            return False
         log.exception("the workspace %s cannot be removed", root)
         return True

@@ -6,7 +6,10 @@ as nobody expects. What is mounted never shows in it: WASI takes the longest nam
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -35,7 +38,7 @@ class Skeletons:
 
     def _whole(self, top: str, names: frozenset[str]) -> Path:
         """Looked at each time: what lies in a temporary folder for days is removed by many systems."""
-        if self._home is None or not self._home.exists():
+        if self._home is None or not _is_ours(self._home):
             self._home = Path(tempfile.mkdtemp(prefix="capsule-names-")).resolve()
         folders = [self._home / top / name.lstrip("/") for name in ("", *names)]
         for folder in folders:
@@ -45,5 +48,15 @@ class Skeletons:
 
     def close(self) -> None:
         """Remove them all. No sandbox may be left."""
-        if self._home is not None:
+        if self._home is not None and _is_ours(self._home):
             shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is there, and still ours alone: if it was removed, anybody may have put something in its place."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    is_private = sys.platform == "win32" or (status.st_uid == os.geteuid() and not status.st_mode & 0o077)
+    return stat.S_ISDIR(status.st_mode) and is_private

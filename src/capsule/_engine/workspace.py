@@ -82,8 +82,8 @@ def _measure(root: str, limit: int) -> int:
                         folders.append((entry.path, depth + 1))
         except FileNotFoundError:
             continue
-        except OSError:  # a path longer than the system takes
-            return limit + 1
+        except OSError as error:  # a path longer than the system takes
+            return used if descriptors.are_spent(error) else limit + 1
     return used
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .._toml import TooMuch, check_shape
 from ..errors import InvalidPackages, InvalidProgram
 
 __all__ = ["requirements_in"]
@@ -31,7 +32,9 @@ def requirements_in(source: str, path: str) -> tuple[str, ...]:
         return _read(text)
     except InvalidPackages as error:
         raise InvalidProgram(str(error)[:500], path=path, line=line) from None
-    except (ValueError, RecursionError) as error:
+    except TooMuch as error:
+        raise InvalidProgram(f"the script metadata: {error.reason}", path=path, line=line + error.line) from None
+    except ValueError as error:
         reason, below = _without_line(str(error))
         raise InvalidProgram(f"the script metadata is no TOML: {reason}"[:500], path=path, line=line + below) from None
 
@@ -81,6 +84,7 @@ def _read(text: str) -> tuple[str, ...]:
 
     from .requirements import GUEST_PYTHON, parse_all
 
+    check_shape(text)
     read = tomllib.loads(text)
     wanted, python = read.get("dependencies", []), read.get("requires-python", "")
     if not isinstance(wanted, list):
