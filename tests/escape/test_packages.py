@@ -61,6 +61,7 @@ METADATA = {
     "a number": "dependencies = [1]",
     "a table": "dependencies = {foo = 1}",
     "brackets without end": "dependencies = " + "[" * 50_000,
+    "a name of thousands of parts": ".".join(["a", '""'] * 13_000) + " = 1",
     "another Python": "requires-python = '<3'\n# dependencies = ['foo']",
     "a version that is none": "requires-python = '--index-url=x'",
 }
@@ -68,13 +69,13 @@ METADATA = {
 
 @pytest.mark.parametrize("content", METADATA.values(), ids=METADATA)
 async def test_metadata(content: str, shared_index: Index, guest: CompiledGuest, write) -> None:
-    """Refused with the line, before anything is fetched or runs."""
+    """Refused with the line of the block or the one in it, before anything is fetched or runs."""
     heard: list[str] = []
     async with Runtime(progress=heard.append) as runtime:
         write("hostile.py", f"# /// script\n# {content}\n# ///\ndef main(): return 1\n")
         with pytest.raises(InvalidProgram) as caught:
             await runtime.run("hostile.py")
-        assert (caught.value.line, len(str(caught.value)) < 1000, heard) == (1, True, [])
+        assert (caught.value.line in {1, 2}, len(str(caught.value)) < 1000, heard) == (True, True, [])
         assert await runtime.run(write("fine.py", FINE)) == "1.0"
 
 
