@@ -122,7 +122,8 @@ def _opening(loader, real):
         if loader.size(path) == -1:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(file))
         if "b" in mode:
-            real(os.devnull, mode, buffering, encoding, errors, newline) if encoding or errors or newline else None
+            if any(each is not None for each in (encoding, errors, newline)):
+                raise ValueError("binary mode takes no encoding, errors or newline")
             return _Data(loader.get_data(ROOT + path), file)
         text = io.TextIOWrapper(_Data(loader.get_data(ROOT + path), file), encoding, errors, newline)
         text.mode = mode

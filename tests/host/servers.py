@@ -314,6 +314,9 @@ class Handler(socketserver.StreamRequestHandler):
     def do_no_http(self) -> bool:
         return self.raw(b"220 mail.example.com ESMTP\r\n")
 
+    def do_short_of_gigabytes(self) -> bool:
+        return self.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000000\r\n\r\nabc")
+
     def do_hangs_up(self) -> bool:
         return False
 
