@@ -70,7 +70,8 @@ class _Automaton:
         at = 0
         for pieces in shapes:
             self._first |= 1 << at
-            for at, piece in enumerate(pieces, at + 1):  # noqa: B020 - goes on behind the form before it
+            for piece in pieces:
+                at += 1
                 self._optional |= (b"" in piece) << at
                 for text in piece:
                     masks[text] = masks.get(text, 0) | 1 << at

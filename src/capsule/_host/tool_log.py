@@ -23,4 +23,4 @@ def log_failure(level: int, message: str, name: str, error: BaseException, scrub
     if clean == text:
         log.log(level, message, name, exc_info=error)
     else:
-        log.log(level, message + "\n%s", name, clean.rstrip())  # noqa: G003 - the message is a constant
+        log.log(level, "%s\n%s", message % name, clean.rstrip())
