@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 __all__ = ["version_of"]
 
@@ -14,11 +15,7 @@ def version_of(name: str) -> str:
     """The version of the package `name`, as `importlib.metadata.version` gives it. Raises PackageNotFoundError."""
     start = f"{name.replace('-', '_')}-"
     for folder in sys.path:
-        try:
-            with os.scandir(folder or ".") as entries:
-                found = [each.name for each in entries if each.name.startswith(start) and each.name.endswith(_END)]
-        except OSError:  # an archive, or a folder that is not there
-            continue
+        found = [each for each in _installed(folder or ".") if each.startswith(start)]
         if len(found) == 1:
             return found[0][len(start) : -len(_END)]
         if found:
@@ -26,3 +23,12 @@ def version_of(name: str) -> str:
     from importlib.metadata import version
 
     return version(name)
+
+
+@cache
+def _installed(folder: str) -> list[str]:
+    """What says of packages that they are there. What this process has loaded stays what it was at the first look."""
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(_END)]  # noqa: PTH208 - pathlib is slow here
+    except OSError:  # an archive, or a folder that is not there
+        return []

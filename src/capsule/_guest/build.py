@@ -8,38 +8,51 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from ..errors import SetupError
-from . import json_text, modules
 
 SDK = Path(__file__).resolve().parents[2] / "capsule_sdk"
 PROBE = "_capsule_probe.cpython-314-wasm32-wasi.so"
 BUILD_TIMEOUT = 600.0
 """Seconds; it takes five to fifteen."""
 
-SHARED = {"_missing.py": modules, "_json_text.py": json_text}
+SHARED = {"_missing.py": "modules.py", "_json_text.py": "json_text.py"}
 """Modules of this room that the guest has too: standard library only."""
 
-_SUFFIXES = {".py", ".wit", ".wat"}
+_SUFFIXES = (".py", ".wit", ".wat")
 
 
 def guest_sources() -> dict[str, bytes]:
     """Everything that goes into the guest, by its path inside it."""
-    found = {
-        f"capsule_sdk/{file.relative_to(SDK).as_posix()}": file.read_bytes()
-        for file in sorted(SDK.rglob("*"))
-        if file.suffix in _SUFFIXES and "js" not in file.relative_to(SDK).parts
-    }
-    if not found:
+    names = sorted(_names_below(str(SDK), ""), key=lambda name: name.split("/"))
+    if not names:
         raise SetupError(f"capsule_sdk is not installed beside capsule (looked in {SDK}); reinstall capsule")
+    found = {f"capsule_sdk/{name}": content_of(f"{SDK}/{name}") for name in names}
     for name, module in SHARED.items():
-        found[f"capsule_sdk/{name}"] = Path(str(module.__file__)).read_bytes()
+        found[f"capsule_sdk/{name}"] = content_of(str(Path(__file__).with_name(module)))
     return found
+
+
+def _names_below(folder: str, start: str) -> Iterator[str]:
+    """What of `folder` goes into the guest. Without pathlib, which takes longer for this than a sandbox to start."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "js":
+                    yield from _names_below(entry.path, f"{start}{entry.name}/")
+            elif entry.name.endswith(_SUFFIXES):
+                yield start + entry.name
+
+
+def content_of(file: str) -> bytes:
+    """The same of `Path.read_bytes`."""
+    with FileIO(file) as content:
+        return content.readall()
 
 
 def sources_digest() -> str:
@@ -56,6 +69,8 @@ def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
     Takes six to sixteen seconds. Raises SetupError with the first lines of componentize-py's output if it fails, and
     if what it made is not what `merging` knows.
     """
+    import tempfile  # only a build needs it
+
     with tempfile.TemporaryDirectory(prefix="build-", dir=workplace) as folder:
         root = Path(folder)
         for name, content in guest_sources().items():
@@ -91,6 +106,8 @@ def take_snapshot_out(guest: bytes) -> tuple[bytes, bytes]:
 
 
 def _componentize(root: Path) -> bytes:
+    import subprocess  # as above
+
     command = [
         *(sys.executable, "-P", "-c", "import componentize_py; componentize_py.script()", "--quiet"),
         *("--wit-path", str(root / "path/capsule_sdk/wit"), "--world", "guest"),
