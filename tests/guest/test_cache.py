@@ -536,7 +536,7 @@ def test_what_cannot_be_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cache.shutil, "rmtree", refuse)
+    monkeypatch.setattr(shutil, "rmtree", refuse)
     with pytest.raises(CacheUnwritable, match="Permission denied") as caught:
         cache.clear()
     assert caught.value.folder == str(folder)

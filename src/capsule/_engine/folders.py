@@ -9,7 +9,6 @@ one; then it is ended.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -157,6 +156,8 @@ def _give(wasi: c.Pointer, path: str, mount: Mount) -> bool:
 def _has_room(folder: str) -> bool:
     try:
         if sys.platform == "win32":
+            import shutil
+
             usage = shutil.disk_usage(folder)
             return usage.free >= min(KEPT_FREE, usage.total // 20)
         disk = os.statvfs(folder)

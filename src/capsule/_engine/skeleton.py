@@ -7,10 +7,8 @@ as nobody expects. What is mounted never shows in it: WASI takes the longest nam
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +37,8 @@ class Skeletons:
     def _whole(self, top: str, names: frozenset[str]) -> Path:
         """Looked at each time: what lies in a temporary folder for days is removed by many systems."""
         if self._home is None or not _is_ours(self._home):
+            import tempfile  # here and below: most guests have no folders
+
             self._home = Path(tempfile.mkdtemp(prefix="capsule-names-")).resolve()
         folders = [self._home / top / name.lstrip("/") for name in ("", *names)]
         for folder in folders:
@@ -49,6 +49,8 @@ class Skeletons:
     def close(self) -> None:
         """Remove them all. No sandbox may be left."""
         if self._home is not None and _is_ours(self._home):
+            import shutil
+
             shutil.rmtree(self._home, ignore_errors=True)
 
 

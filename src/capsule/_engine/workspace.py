@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import stat
 import sys
-import tempfile
 import time
 
 from . import descriptors
@@ -33,6 +31,8 @@ class Workspace:
     """A folder of at most `limit` bytes. On carriers only."""
 
     def __init__(self, limit: int) -> None:
+        import tempfile  # here and below: most sandboxes have no folder
+
         self.limit = limit
         self.path = tempfile.mkdtemp(prefix="capsule-")
         self._real_path = os.path.realpath(self.path)
@@ -57,6 +57,8 @@ def _free_bytes(folder: str) -> int:
     """Bytes that are free on its disk; 0 if it is gone."""
     with contextlib.suppress(OSError):
         if sys.platform == "win32":
+            import shutil
+
             return shutil.disk_usage(folder).free
         disk = os.statvfs(folder)
         return disk.f_bavail * disk.f_frsize
@@ -109,6 +111,8 @@ def remove_some(root: str, seconds: float) -> bool:
     """
     with contextlib.suppress(FileNotFoundError):
         if not _CAN_STAND_IN_FOLDERS:
+            import shutil
+
             shutil.rmtree(root, ignore_errors=True)
         elif _flatten(root, time.monotonic() + seconds):
             os.rmdir(root)

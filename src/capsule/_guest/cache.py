@@ -10,10 +10,8 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +55,8 @@ def cache_folder() -> Path:
 
 def prepare_folder() -> Path:
     """The cache folder, made if it is missing. Raises CacheUnwritable, which names the variable that moves it."""
+    import tempfile  # here and below: to find a guest takes neither it nor shutil, which are long to load
+
     folder = cache_folder()
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -182,6 +182,9 @@ def find_or_make(
 
 
 def _make(folder: Path, key: str, make: Callable[[Path], int], made_with: dict[str, str]) -> CompiledGuest:
+    import shutil
+    import tempfile
+
     target = folder / f"guest-{key}"
     _remove_left_overs(folder, key)
     with _writing(folder):
@@ -201,11 +204,15 @@ def _make(folder: Path, key: str, make: Callable[[Path], int], made_with: dict[s
 
 def _remove_left_overs(folder: Path, key: str) -> None:
     """Remove what builds left that were killed. For the holder of the lock: then nobody uses it."""
+    import shutil
+
     for left_over in folder.glob(f"new-{key}-*"):
         shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _remove(entry: Path) -> None:
+    import shutil
+
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
     else:
