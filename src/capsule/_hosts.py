@@ -16,20 +16,23 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 __all__ = ["Address", "Pattern", "beyond", "host_text", "narrowed", "normal_address", "normal_host", "normal_patterns"]
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MOST_NAME = 253
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
+_NUMBER = r"0x[0-9a-f]*|[0-9]+"
 _PUBLIC = "@public"
 _BITS = 32
 
 
-class Pattern(NamedTuple):
+class Pattern(msgspec.Struct, frozen=True):
     """One line of `allowed_hosts`, in its normal form."""
 
     kind: Literal["any", "below", "name", "address"]
@@ -82,7 +85,7 @@ class Pattern(NamedTuple):
         if not is_inside:
             return None
         port = self.port if self.port is not None else other.port
-        return narrow._replace(port=port, public_only=self.public_only or other.public_only)
+        return replace(narrow, port=port, public_only=self.public_only or other.public_only)
 
     def covers(self, other: Pattern) -> bool:
         """Whether all that `other` stands for is allowed where this is.
@@ -90,7 +93,7 @@ class Pattern(NamedTuple):
         A name below a star is, though it is held to public addresses then; what can have none is not.
         """
         met = other.meet(self)
-        if met is None or met._replace(public_only=other.public_only) != other:
+        if met is None or replace(met, public_only=other.public_only) != other:
             return False
         return met.public_only == other.public_only or not other.is_private
 
@@ -179,9 +182,9 @@ def normal_host(text: str) -> str:
     if not host or len(host) > _MOST_NAME:
         raise ValueError("it is empty" if not host else "it is too long")
     labels = host.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
+    if re.fullmatch(_NUMBER, labels[-1]):
         return _normal_ipv4(labels)
-    if not all(_LABEL.fullmatch(label) for label in labels):
+    if not all(re.fullmatch(_LABEL, label) for label in labels):
         raise ValueError("a name is made of letters, digits, hyphens and dots")
     return host
 
@@ -207,7 +210,7 @@ def _normal_ipv6(text: str) -> str:
 
 def _normal_ipv4(parts: list[str]) -> str:
     """An IPv4 address as every resolver reads it: octal, hexadecimal, and with fewer than four parts."""
-    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):  # noqa: PLR2004 - bytes of an address
+    if len(parts) > 4 or not all(re.fullmatch(_NUMBER, part) for part in parts):  # noqa: PLR2004 - bytes of an address
         raise ValueError("a host that ends in a number is an IPv4 address, and this is none")
     try:
         numbers = [_number(part) for part in parts]

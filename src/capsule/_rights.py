@@ -7,7 +7,7 @@ a host and silently goes without would fail somewhere in the middle, for a reaso
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -56,7 +56,7 @@ RIGHTS: dict[str, Right] = {
 """Every right, by the field of the policy that grants it. All other fields are limits."""
 
 
-class Excess(NamedTuple):
+class Excess(msgspec.Struct, frozen=True):
     """What one task or actor declares of one right, and may not be granted."""
 
     name: str

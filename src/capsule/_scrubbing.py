@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -49,7 +49,7 @@ _NO_BYTE = b"\xff"
 _ESCAPES = ((b'\\"', b'"'), (b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"))
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """Where a form stands, and the word that replaces it."""
 
     begin: int
@@ -225,9 +225,9 @@ class Table:
         """How many bytes of `data`, which has `found`, no form reaches into that may go on behind its end."""
         tail = data[max(0, len(data) - self._longest) :]
         cut = len(data) - len(tail) + self._automaton.hanging(tail)
-        for begin, end, _ in found:
-            if begin < cut < end:
-                return begin  # it is a value whatever comes, but may be a part of a longer one
+        for each in found:
+            if each.begin < cut < each.end:
+                return each.begin  # it is a value whatever comes, but may be a part of a longer one
         return cut
 
     def replace(self, data: bytes) -> bytes:
@@ -317,9 +317,9 @@ def _add(live: dict[int, int], at: int, bits: int) -> None:
 
 def _replaced(data: bytes, found: Iterable[Found]) -> bytes:
     parts, rest = [], 0
-    for begin, end, word in found:
-        parts += [data[rest:begin], word]
-        rest = end
+    for each in found:
+        parts += [data[rest : each.begin], each.word]
+        rest = each.end
     return b"".join([*parts, data[rest:]]) if parts else data
 
 

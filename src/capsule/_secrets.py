@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from ._hosts import normal_patterns
 from ._scrubbing import Scrubber, Table, TextScrubber
@@ -21,10 +23,10 @@ LEAST_VALUE, MOST_VALUE = 8, 8000
 there."""
 
 MOST_SECRETS = 100
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 _PLAIN = "http://"
 _CUT = "..."
-_MARGIN = re.compile(r"^ +\| ?", re.MULTILINE)
+_MARGIN = r"(?m)^ +\| ?"
 _STAYS = str.maketrans("", "", "\t\r\n")
 
 
@@ -66,7 +68,7 @@ class Secret:
         raise TypeError("a secret is not written down: make it again where it is needed")
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True):
     """A secret as a runtime holds it."""
 
     name: str
@@ -116,7 +118,7 @@ class Secrets:
         """The same for a traceback. That of a group has a margin before each line, also within a value of many lines:
         where one is found without it, there is none any more.
         """
-        plain = _MARGIN.sub("", text) if self._held else text
+        plain = re.sub(_MARGIN, "", text) if self._held else text
         clean = self.scrub(plain)
         return self.scrub(text) if clean == plain else clean
 
@@ -142,7 +144,7 @@ NO_SECRETS = Secrets()
 
 
 def _held(name: str, secret: Secret) -> Held:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise InvalidPolicy(f"secrets: {name!r} is not the name of a variable; use letters, digits and underscores")
     if not isinstance(secret, Secret):
         raise InvalidPolicy(f'secrets: {name} is no Secret; write Secret("...", hosts=["api.example.com"])')

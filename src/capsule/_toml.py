@@ -18,8 +18,7 @@ _MOST_DEPTH = 16
 _MOST_WORD = 640
 """Characters of a name or a number without quotes: whatever Python is told, it reads a number of so many digits."""
 
-_MARK = re.compile(
-    r"""
+_MARK = r"""
       \"{3} (?:\\.?|[^\\])*? (?:\"{3,5}|\Z)
     | '{3} .*? (?:'{3,5}|\Z)
     | " (?:\\[^\n]|[^"\\\n])*+ "?
@@ -27,9 +26,7 @@ _MARK = re.compile(
     | \#[^\n]*+
     | [\n.,=\[\]{}]
     | [^\s"'\#.,=\[\]{}]++
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 Mark: TypeAlias = tuple[int, str]
@@ -96,7 +93,7 @@ def _statements(text: str) -> Iterator[list[Mark]]:
 def _marks(text: str) -> Iterator[Mark]:
     """All but blanks and comments."""
     line = 1
-    for mark in _MARK.findall(text):
+    for mark in re.findall(_MARK, text, re.VERBOSE | re.DOTALL):
         if mark[0] != "#":
             yield line, mark
         line += mark.count("\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["name_of", "normal_variables", "variables_beyond", "variables_narrowed", "variables_of"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _MOST_VARIABLES = 1000
 _MOST_TEXT = 32 << 10
 
@@ -23,7 +23,7 @@ def normal_variables(values: Iterable[Any]) -> tuple[str, ...]:
     for text in values:
         if not isinstance(text, str):
             raise ValueError(f"a variable is a text, not {type(text).__name__}")  # noqa: TRY004 - the policy's error
-        if not _NAME.fullmatch(name_of(text)):
+        if not re.fullmatch(_NAME, name_of(text)):
             raise ValueError(f"{text[:200]!r} names no variable")
         if len(text) > _MOST_TEXT or "\0" in text:
             raise ValueError(f"{name_of(text)}: this is no value of a variable")

@@ -211,7 +211,7 @@ def test_a_run_has_an_end() -> None:
     rows = [row for number in range(100) for row in entries.rows(Started(number=number, task_name="work"))]
     assert sum(len(row.body) for row in rows) < 1100
     (missed,) = entries.rest(0.0)
-    assert missed == (0.0, "missed", b'{"count":%d}' % (100 - len(rows)))
+    assert (missed.at, missed.kind, missed.body) == (0.0, "missed", b'{"count":%d}' % (100 - len(rows)))
     assert (entries.totals.tasks, entries.totals.dropped) == (100, 100 - len(rows))
 
 

@@ -20,7 +20,7 @@ MAX_DEPTH = 500
 limit is the machine stack's, the decoder does not look at it, and a deep value ended the process."""
 
 _LOOK_FIRST = sys.version_info >= (3, 14)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = rb'"(?s:[^"\\]|\\.)*+"'
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one less
 T = TypeVar("T")
@@ -60,6 +60,6 @@ def check_depth(text: str) -> None:
     """Raises RecursionError if `text`, a JSON text or not, is nested deeper than MAX_DEPTH. Does not recurse itself."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    brackets = _STRING.sub(b"", text.encode("utf-8", "replace")).translate(_STEPS, _NOT_BRACKETS)
+    brackets = re.sub(_STRING, b"", text.encode("utf-8", "replace")).translate(_STEPS, _NOT_BRACKETS)
     if max(accumulate(memoryview(brackets).cast("b")), default=0) > MAX_DEPTH:
         raise RecursionError("the JSON text is nested too deeply")

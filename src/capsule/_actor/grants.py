@@ -34,7 +34,7 @@ MOST_REFS = 10_000
 MOST_TEXT = 1_000_000
 """Characters of a value with refs in it: looking for them takes Python a while, and the event loop waits."""
 
-_MARKED = re.compile('"' + "".join(rf"(?:{re.escape(c)}|\\u00{ord(c):02x})" for c in MARK) + r'"\s*:', re.IGNORECASE)
+_MARKED = '"' + "".join(rf"(?:{re.escape(c)}|\\u00{ord(c):02x})" for c in MARK) + r'"\s*:'
 """The key of a ref in a JSON text, with any of its letters written as an escape."""
 
 
@@ -116,7 +116,7 @@ class Grants:
 
     def resolve(self, value: Any, text: str) -> Any:
         """`value`, which was decoded from `text`, with refs for its numbers. Raises Denied."""
-        if (MARK not in text and "\\u" not in text) or not _MARKED.search(text):
+        if (MARK not in text and "\\u" not in text) or not re.search(_MARKED, text, re.IGNORECASE):
             return value
         if len(text) > MOST_TEXT:
             raise Denied(f"a value of more than {MOST_TEXT:,} characters with actors in it", "sending them apart")

@@ -19,7 +19,7 @@ MAX_SOURCE = 4 << 20
 MOST_IN_CHAIN = 5_000
 """Names in one `a.b.c`: CPython's parser takes time with their square, half a second for twenty thousand."""
 
-_CHAIN = re.compile(r"(?:\.\s*\w++)++")  # possessive, so that looking takes time with the length alone
+_CHAIN = r"(?:\.\s*\w++)++"  # possessive, so that looking takes time with the length alone
 _GUEST_PYTHON = (3, 14)
 _MOST_EXCERPT = 160
 
@@ -76,7 +76,7 @@ def _check_text(source: str, path: str) -> None:
         size = len(source.encode())
     except UnicodeEncodeError:
         raise InvalidProgram("the source holds half a character (a lone surrogate)", path=path) from None
-    for chain in _CHAIN.finditer(source):
+    for chain in re.finditer(_CHAIN, source) if source.count(".") > MOST_IN_CHAIN else ():
         if chain[0].count(".") > MOST_IN_CHAIN:
             line = source[: chain.start()].count("\n") + 1
             reason = f"more than {MOST_IN_CHAIN:,} names in one chain of dots, which takes too long to read"

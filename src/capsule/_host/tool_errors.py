@@ -32,10 +32,8 @@ _PATHS = rf"""(?xi)
       (?:[^{_END}]++(?:[ ](?=[\w.,()\-]{{1,60}}/))?)++                           # a folder's name may hold a space
     """
 """Compiled when it is first needed, which takes as long as a sandbox's start."""
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-
-
-_ADDRESS = re.compile(r"\b0x[0-9A-Fa-f]{6,}")
+_ESCAPES = r"\x1b\[[0-9;]*m"
+_ADDRESS = r"\b0x[0-9A-Fa-f]{6,}"
 """As in `<function f at 0x7f...>`: where this process keeps its memory is nothing for a guest."""
 
 
@@ -44,8 +42,8 @@ def scrub(text: str) -> str:
 
     Web addresses and relative paths stay as they are. Answers only what UTF-8 can say.
     """
-    text = sayable(_ESCAPES.sub("", text[:_MOST_READ]))
-    return _ADDRESS.sub("0x...", re.sub(_PATHS, _without_path, text))[:MOST_TEXT]
+    text = sayable(re.sub(_ESCAPES, "", text[:_MOST_READ]))
+    return re.sub(_ADDRESS, "0x...", re.sub(_PATHS, _without_path, text))[:MOST_TEXT]
 
 
 def sayable(text: str) -> str:

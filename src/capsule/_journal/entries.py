@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ _NAME_OF = {kind: name for name, kind in KINDS.items()}
 _encoder = msgspec.json.Encoder()
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """An entry as it is stored."""
 
     at: float
@@ -52,7 +52,7 @@ class Row(NamedTuple):
     body: bytes
 
 
-class Totals(NamedTuple):
+class Totals(msgspec.Struct, frozen=True):
     """What a run comes to so far."""
 
     tasks: int = 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec.structs import astuple
 
 from .._events import Event
 from ..errors import InvalidJournal
@@ -37,7 +38,7 @@ class Writer:
     def __init__(self, path: Path, title: str, keep: int) -> None:
         self._path, self._keep = path, keep
         self._title = title[:MOST_TITLE].encode("utf-8", "replace").decode()
-        self._key = secrets.token_hex(6)
+        self._key = os.urandom(6).hex()
         self._entries = Entries()
         self._waiting: deque[Row] = deque()
         self._bytes = 0
@@ -191,10 +192,10 @@ class Writer:
         with _transaction(connection):
             connection.executemany(
                 "INSERT INTO entries (run, number, at, kind, body) VALUES (?, ?, ?, ?, ?)",
-                ((self._run, number, *row) for number, row in enumerate(rows, self._number + 1)),
+                ((self._run, number, row.at, row.kind, row.body) for number, row in enumerate(rows, self._number + 1)),
             )
             statement = "UPDATE runs SET tasks = ?, failed = ?, requests = ?, fuel = ?, dropped = ? WHERE id = ?"
-            connection.execute(statement, (*totals, self._run))
+            connection.execute(statement, (*astuple(totals), self._run))
             if ended is not None:
                 end = "UPDATE runs SET ended = ?, ending = ? WHERE id = ?"
                 connection.execute(end, (ended, self._ending, self._run))
