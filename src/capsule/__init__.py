@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # without typing, which takes longer to load than all of this
     from ._events import Spawned as Spawned
     from ._events import Started as Started
     from ._events import Stopped as Stopped
-    from ._host.tools import Tool as Tool
+    from ._host.tool import Tool as Tool
     from ._run import run as run
     from ._runtime import Runtime as Runtime
     from ._secrets import Secret as Secret
@@ -92,7 +92,7 @@ _HOMES = {
         *("Ended", "Event", "Left", "Missed", "Printed", "Requested", "Restarted", "Retried", "Spawned", "Started"),
         "Stopped",
     ),
-    "_host.tools": ("Tool",),
+    "_host.tool": ("Tool",),
     "_run": ("run",),
     "_runtime": ("Runtime",),
     "_secrets": ("Secret",),

@@ -33,7 +33,7 @@ from ._codes import Codes
 from ._environment import Environment
 from ._events import Event
 from ._host.http import Http
-from ._host.tools import Tool, Tools
+from ._host.tools import Toolbox, Tools
 from ._items import each
 from ._journal.sqlite import journal_of
 from ._launcher import Launcher
@@ -58,10 +58,6 @@ Runnable = Task[..., Any] | str | os.PathLike[str]
 
 Spawnable = Runnable | ActorClass
 """The same, or an actor class: one of this application, or of a file, "notes.py:Notes"."""
-
-
-Toolbox = Sequence[Tool | Callable[..., Any]]
-"""Functions that guests may call: plain and async ones, bound methods, and Tools, which have limits of their own."""
 
 
 class Runtime:

@@ -15,7 +15,6 @@ from typing import NoReturn
 
 import msgspec
 
-from ._child import follow, how_it_ended
 from ._guest import cache, key
 from ._guest.cache import CompiledGuest
 from .errors import CacheUnwritable, SetupError
@@ -72,6 +71,8 @@ def say(phase: str) -> None:
 
 
 async def _build_in_child(progress: Progress, is_metered: bool) -> CompiledGuest:
+    from ._child import follow, how_it_ended  # as signal and subprocess, only a build needs it
+
     last, status = _Line(), None
 
     def hear(line: bytes) -> None:

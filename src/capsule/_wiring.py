@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from ._actor.inside import InsideActors, Spawn, delivery_of
 from ._actor.ref import ActorRef
-from ._actor.requests import Requests
 from ._events import Event, Left
 from ._guest.json_text import NotJSON, to_json
 from ._host.actors import make_actor_capabilities
@@ -21,6 +20,9 @@ from ._secrets import Secrets
 from ._values import TaskSpec
 from .abc import CallContext, Capability
 from .errors import InvalidArguments
+
+if TYPE_CHECKING:
+    from ._actor.requests import Requests
 
 MOST_PARTS = {"http": 100_000, "package": 1000}
 """Values in the payload of an operation to which no program's values go. All commas of a URL and of headers count, and

@@ -10,8 +10,21 @@
 
 from __future__ import annotations
 
-from ._journal.reading import Entry, JournalReader, Run, RunState
+from typing import TYPE_CHECKING, Any
+
 from ._journal.sqlite import SqliteJournal
-from ._journal.tree import Node, tree_of
+
+if TYPE_CHECKING:
+    from ._journal.reading import Entry, JournalReader, Run, RunState
+    from ._journal.tree import Node, tree_of
 
 __all__ = ["Entry", "JournalReader", "Node", "Run", "RunState", "SqliteJournal", "tree_of"]
+
+
+def __getattr__(name: str) -> Any:
+    """What reads is loaded when it is first used: most processes only write."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._journal import reading, tree
+
+    return getattr(tree if name in {"Node", "tree_of"} else reading, name)

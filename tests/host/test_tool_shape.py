@@ -19,8 +19,9 @@ import msgspec
 import pytest
 
 from capsule import InvalidArguments, InvalidPolicy, InvalidTool, actor, task
+from capsule._host.tool import Tool
 from capsule._host.tool_shape import Shape, WrongAnswer
-from capsule._host.tools import Tool, Tools
+from capsule._host.tools import Tools
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from capsule import Denied, InvalidArguments, ToolError
+from capsule._host.tool import Tool
 from capsule._host.tool_threads import MOST_THREADS, Threads
-from capsule._host.tools import Tool, Tools, make_tool_capability
+from capsule._host.tools import Tools, make_tool_capability
 from host.jobs import CONTEXT, Desk, Held, desk, stray
 
 

@@ -21,12 +21,12 @@ from .family import Family
 from .grants import Grants
 from .outcomes import PAGE, RETRIED, Reply, failure_in, read_reply, refused_reply
 from .printout import Printout
-from .requests import Requests
 from .sandbox import OpenSandbox
 from .world import World
 
 if TYPE_CHECKING:
     from .actor import Actor
+    from .requests import Requests
 
 log = logging.getLogger("capsule")
 
@@ -118,6 +118,8 @@ class Delivery:
     @cached_property
     def requests(self) -> Requests:
         """Its HTTP requests, counted together with those of whoever asked for it. Made when first needed."""
+        from .requests import Requests
+
         caller = self._caller.requests if self._caller else None
         # Not a method of this one, which they would keep alive and it them.
         pass_on = partial(_tell_request, self.world, self.number, self.call.name)

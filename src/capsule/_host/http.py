@@ -11,16 +11,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
+import anyio.to_thread
 
 from .._hosts import Address
 from .._secrets import Secrets
 from .._values import HostRequest
 from ..abc import CallContext, Capability
 from ..policy import Policy
-from .look_up import LookUps
 
 if TYPE_CHECKING:
     from .http_client import HttpClient
+    from .look_up import LookUps
 
 __all__ = ["Http", "HttpCaller", "Resolve", "make_http_capability"]
 
@@ -62,7 +63,8 @@ class Http:
         """`start_soon` is of a task group that outlives every caller: it owns the look-ups. For tests, `resolve`
         stands for the machine's own, and `ssl_context` for its certificates.
         """
-        self._look_ups = LookUps(start_soon)
+        self._start_soon = start_soon
+        self._look_ups: LookUps | None = None
         self.resolve = resolve
         self.ssl_context = ssl_context
         self.client: HttpClient | None = None
@@ -71,6 +73,10 @@ class Http:
         """The addresses of a name. `share` bounds the look-ups of one family. Raises OSError and UnicodeError."""
         if self.resolve is not None:
             return await self.resolve(name, port)
+        if self._look_ups is None:
+            from .look_up import LookUps
+
+            self._look_ups = LookUps(self._start_soon)
         return await self._look_ups.find(name, port, share)
 
     async def aclose(self) -> None:

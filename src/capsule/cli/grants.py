@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -145,4 +143,7 @@ def file_of(target: str) -> str:
 
 
 def _quoted(words: list[str]) -> str:
+    import shlex  # only a refusal needs them
+    import subprocess
+
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
