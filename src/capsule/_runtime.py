@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,7 +44,7 @@ from ._setup import Progress, ensure_guest, say
 from ._source import Source, check_own_words
 from ._task import ActorClass, Task
 from ._values import Declared, Evaluation, Outcome
-from ._wiring import MOST_PARTS, leaves_of, make_capabilities, telling_why, write, write_without_refs
+from ._wiring import MOST_PARTS, engine_type, leaves_of, make_capabilities, telling_why, write, write_without_refs
 from .abc import Engine, Journal
 from .errors import InvalidPolicy, UsageError
 from .policy import Policy, parse_size
@@ -135,6 +135,9 @@ class Runtime:
             raise
 
     async def _enter(self) -> Self:
+        if self._given_engine is None:
+            with suppress(Exception):  # it fails again below, where the journal hears of it
+                engine_type()  # now, for the journal's thread would compete with it for the interpreter lock
         async with AsyncExitStack() as stack:
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)
@@ -199,10 +202,8 @@ class Runtime:
         self._source.packages = self._provision.extra_names
 
     async def _make_engine(self) -> Engine:
-        from ._engine.engine import WasmEngine
-
-        guest = await ensure_guest(self._progress)
-        return WasmEngine(Path(guest.file), min_ram=guest.min_ram, find_unmetered=self._find_unmetered)
+        guest, kind = await ensure_guest(self._progress), engine_type()
+        return kind(Path(guest.file), min_ram=guest.min_ram, find_unmetered=self._find_unmetered)
 
     async def _find_unmetered(self) -> Path:
         return Path((await ensure_guest(self._progress, is_metered=False)).file)

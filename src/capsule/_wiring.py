@@ -23,6 +23,7 @@ from .errors import InvalidArguments
 
 if TYPE_CHECKING:
     from ._actor.requests import Requests
+    from ._engine.engine import WasmEngine
 
 MOST_PARTS = {"http": 100_000, "package": 1000}
 """Values in the payload of an operation to which no program's values go. All commas of a URL and of headers count, and
@@ -118,3 +119,10 @@ def leaves_of(error: BaseException) -> dict[int, BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return {key: leaf for each in error.exceptions for key, leaf in leaves_of(each).items()}
     return {id(error): error}
+
+
+def engine_type() -> type[WasmEngine]:
+    """The real engine. Raises SetupError, and what else comes of a library that cannot be loaded."""
+    from ._engine.engine import WasmEngine  # not to check or to inspect
+
+    return WasmEngine

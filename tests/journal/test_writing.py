@@ -43,6 +43,7 @@ from capsule import (
     UsageError,
     task,
 )
+from capsule._guest.cache import CompiledGuest
 from capsule._journal import writer as writing
 from capsule._journal.entries import MOST_PRINTED, Entries
 from capsule.journal import Entry, JournalReader, Node, Run, SqliteJournal, tree_of
@@ -532,6 +533,33 @@ async def test_a_runtime_that_could_not_be_opened(tmp_path: Path) -> None:
             pass
     run, events = read(tmp_path / "trace.db")
     assert (run.state, events) == ("failed", [Left(exception="SetupError", message="the guest cannot be built")])
+
+
+async def test_an_engine_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried before the journal is open, and told when it is."""
+
+    def missing() -> None:
+        raise SetupError("there is no library")
+
+    monkeypatch.setattr("capsule._runtime.engine_type", missing)
+    with pytest.raises(SetupError, match="there is no library"):
+        async with Runtime(journal=tmp_path / "trace.db", progress=lambda _: None):
+            pass
+    run, events = read(tmp_path / "trace.db")
+    assert (run.state, events) == ("failed", [Left(exception="SetupError", message="there is no library")])
+
+
+def test_the_engine_is_loaded_before_it_begins(guest: CompiledGuest, tmp_path: Path) -> None:
+    """Its thread would compete with that for the interpreter lock."""
+    code = (
+        "import sys, anyio\nfrom capsule import Runtime\nfrom capsule.journal import SqliteJournal\n"
+        "class Journal(SqliteJournal):\n    async def __aenter__(self):\n"
+        "        print('capsule._engine.engine' in sys.modules)\n        return await super().__aenter__()\n"
+        "async def main():\n    async with Runtime(journal=Journal(sys.argv[1])):\n        pass\nanyio.run(main)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "trace.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr
 
 
 async def test_a_fault_of_the_writer_is_no_fault_of_the_run(tmp_path: Path, monkeypatch, logged) -> None:

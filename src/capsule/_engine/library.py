@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,4 @@ def brief(name: str, result: Any, *arguments: Any) -> Any:
     """A function of microseconds, called with the interpreter lock held: to give the lock away and ask for it back
     costs more, and beside a busy event loop each time is one at which a carrier has to queue for it.
     """
-    return _kind(result, *arguments)((name, _library))
-
-
-_kind = cache(ctypes.PYFUNCTYPE)  # a class for each kind of function, and not for each function
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, _library))
