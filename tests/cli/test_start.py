@@ -18,13 +18,10 @@ HELLO = "def main(*words):\n    return 'Hello from Capsule!'\n"
 COMMANDS = ["run", "inspect", "ps", "log", "trace", "setup", "cache"]
 
 LOADED = """
-import sys
+import atexit, sys
 from capsule.cli.main import main
-try:
-    main()
-except SystemExit as end:
-    print(*sorted(sys.modules), file=sys.stderr)
-    raise
+atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))
+main()
 """
 
 NEVER = {
@@ -32,7 +29,7 @@ NEVER = {
     *("dotenv", "idna", "importlib.metadata", "email", "zipfile", "tomllib", "capsule_sdk"),
     *("capsule._guest.slicing", "capsule._installing", "capsule._host.http_client", "capsule._host.look_up"),
     *("capsule._host.tool", "capsule._host.tool_shape", "capsule._host.tool_threads", "capsule._actor.requests"),
-    *("capsule._journal.reading", "capsule._journal.tree", "capsule._child"),
+    *("platformdirs", "capsule._journal.reading", "capsule._journal.tree", "capsule._child"),
 }
 """Each takes longer to load than a sandbox to start, and no run of a plain file needs one."""
 
@@ -146,7 +143,38 @@ def test_the_list_above_is_whole() -> None:
 
 def test_the_collector_works_while_a_program_runs(write, guest: CompiledGuest) -> None:
     """It is off only while modules are loaded."""
-    code = "import gc\nfrom capsule.cli.main import main\ntry:\n    main()\nfinally:\n    print(gc.isenabled())"
+    code = (
+        "import atexit, gc\nfrom capsule.cli.main import main\natexit.register(lambda: print(gc.isenabled()))\nmain()"
+    )
     command = [sys.executable, "-c", code, "run", write("hello.py", HELLO)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "Hello from Capsule!\nTrue\n"
+
+
+ENDING = """
+import atexit, sys, threading
+from capsule.cli.main import main
+sys.argv = ["capsule", "run", {file!r}]
+atexit.register(lambda: print("exit handlers ran", file=sys.stderr, flush=True))
+{looking_on}
+try:
+    main()
+finally:
+    print("taken apart", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("looking_on", "is_taken_apart"),
+    [("", False), ("sys.setprofile(lambda *_: None)", True), ("threading.Timer(0.5, int).start()", True)],
+    ids=["nobody", "a profiler", "a thread"],
+)
+def test_how_the_process_ends(write, guest: CompiledGuest, looking_on: str, is_taken_apart: bool) -> None:
+    """At once, with its status, its output and the handlers of others; as usual where somebody looks on."""
+    file = write("ending.py", "def main():\n    print('said')\n    raise ValueError('no')\n")
+    code = ENDING.format(file=file, looking_on=looking_on)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "said\n")
+    assert "ValueError: no" in done.stderr
+    assert done.stderr.count("exit handlers ran") == 1
+    assert ("taken apart" in done.stderr) == is_taken_apart

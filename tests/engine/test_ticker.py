@@ -18,17 +18,26 @@ class NoThread:
         self.start = self.join = lambda: None
 
 
+class NoSleep:
+    """A lock that nobody releases in time."""
+
+    def __init__(self, told: SimpleNamespace) -> None:
+        self.told = told
+        self.release = lambda: None
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if timeout > 0:
+            self.told.history.append(timeout)
+            self.told.on_sleep()
+        return timeout < 0
+
+
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A ticker without a thread whose sleeps only call `on_sleep`, with the history of what it did."""
     told = SimpleNamespace(history=[], on_sleep=lambda: None)
-
-    def sleep(seconds: float) -> None:
-        told.history.append(seconds)
-        told.on_sleep()
-
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=sleep))
-    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=threading.Event, Thread=NoThread))
+    known = SimpleNamespace(Event=threading.Event, Thread=NoThread, Lock=lambda: NoSleep(told))
+    monkeypatch.setattr(module, "threading", known)
     told.ticker = Ticker(lambda: told.history.append("tick"))
     return told
 
@@ -86,6 +95,16 @@ def test_with_its_thread() -> None:
     for _ in range(3):
         assert ticks.acquire(timeout=10)
     ticker.guest_leaves()
+    ticker.close()
+    assert not ticker._thread.is_alive()
+
+
+def test_closing_does_not_wait_for_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far away it is; and to close it again does nothing."""
+    monkeypatch.setattr(module, "PERIOD", 3600)
+    ticker = Ticker(lambda: None)
+    ticker.guest_enters()
+    ticker.close()
     ticker.close()
     assert not ticker._thread.is_alive()
 

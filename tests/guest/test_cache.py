@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import platformdirs
 import pytest
 from filelock import FileLock
 
@@ -476,6 +477,18 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.delenv(cache.VARIABLE)
     assert cache.cache_folder() == usual
     assert "capsule" in usual.parts
+
+
+@pytest.mark.parametrize("home", ["/home/someone", "", "relative", None])
+@pytest.mark.parametrize("xdg", ["/elsewhere/cache", "", " ", "relative", "~/cache", None])
+def test_the_usual_cache_is_where_platformdirs_says(
+    monkeypatch: pytest.MonkeyPatch, home: str | None, xdg: str | None
+) -> None:
+    """On Linux it is not asked, for it takes long to load."""
+    monkeypatch.delenv(cache.VARIABLE, raising=False)
+    for name, value in (("HOME", home), ("XDG_CACHE_HOME", xdg)):
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    assert cache.cache_folder() == platformdirs.user_cache_path("capsule", appauthor=False)
 
 
 # Clearing and listing.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 log = logging.getLogger("capsule")
@@ -27,6 +26,8 @@ class Ticker:
         self._closed = False
         self._has_failed = False
         self._wake = threading.Event()
+        self._end = threading.Lock()  # held until it is closed: to wait for it is to sleep, and to wake up then
+        self._end.acquire()
         self._thread = threading.Thread(target=self._run, name="capsule-ticker", daemon=True)
         self._thread.start()
 
@@ -48,7 +49,9 @@ class Ticker:
 
     def close(self) -> None:
         """End the thread and wait for it."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            self._end.release()
         self._wake.set()
         self._thread.join()
 
@@ -69,7 +72,8 @@ class Ticker:
     def _tick_until_idle(self) -> None:
         idle = 0
         while idle < REST_AFTER and not self._closed:
-            time.sleep(PERIOD)
+            if self._end.acquire(timeout=PERIOD):
+                break
             self._tick_once()
             idle = 0 if self._running else idle + 1
         # A guest that enters between the last look and this line finds `_resting` False and does not wake us, so

@@ -48,6 +48,12 @@ def cache_folder() -> Path:
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
+    if sys.platform == "linux":  # what platformdirs answers there; to load it takes longer than a sandbox to start
+        cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
+        if cache.startswith("/"):
+            return Path(cache, "capsule")
+        if home.startswith("/"):
+            return Path(home, ".cache", "capsule")
     import platformdirs
 
     return platformdirs.user_cache_path("capsule", appauthor=False)

@@ -44,4 +44,21 @@ def _is_plain_run(words: list[str]) -> bool:
 def _run(target: str | None = None, *args: str) -> None:
     from .run import Call, run
 
-    sys.exit(run(Call(target=target, args=list(args), argv=sys.argv[1:])))
+    _leave(run(Call(target=target, args=list(args), argv=sys.argv[1:])))
+
+
+def _leave(status: int) -> None:
+    """End the process at once. An interpreter that ends takes apart what it loaded, module by module, which takes a
+    thirtieth of a short run. Not where somebody looks on (a tracer, a profiler, a thread): then as usual.
+    """
+    import atexit
+    import contextlib
+    import threading
+
+    if sys.gettrace() is None and sys.getprofile() is None and threading.active_count() == 1:
+        atexit._run_exitfuncs()  # noqa: SLF001 - what ends an interpreter calls it, too
+        with contextlib.suppress(OSError, ValueError):  # a reader that is gone is told as usual
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    sys.exit(status)
