@@ -24,7 +24,7 @@ def with_task(source: str) -> str:
 
 
 @asynccontextmanager
-async def capsule(compute: str = "HIGH") -> AsyncIterator[Rounds]:
+async def capsule() -> AsyncIterator[Rounds]:
     """As files, given by their paths."""
     with tempfile.TemporaryDirectory() as folder:
         async with Runtime(policy=Policy(timeout="120s", ram="256MB")) as runtime:
@@ -33,7 +33,7 @@ async def capsule(compute: str = "HIGH") -> AsyncIterator[Rounds]:
                 return lambda: runtime.run(Path(folder) / f"{name}_program.py", times)
 
             for name, (source, _, _) in PROGRAMS.items():
-                (Path(folder) / f"{name}_program.py").write_text(with_task(source).replace("HIGH", compute), "utf-8")
+                (Path(folder) / f"{name}_program.py").write_text(with_task(source), "utf-8")
                 await run(name, 1)()
             yield {f"cpu-{name}": wall(run(name, times), 1000) for name, times in TIMES.items()}
 
@@ -66,7 +66,6 @@ BENCH = Bench(
     ),
     contenders=(
         *ours(capsule),
-        Here(name="capsule, unmetered", is_ours=True, open=lambda: capsule("UNMETERED")),
         capsule_run(ROWS, **{name: with_task(source) for name, (source, _, _) in PROGRAMS.items()}),
         Here(name="native CPython", open=native),
         monty(ROWS, **{name: source for name, (source, _, _) in PROGRAMS.items()}),

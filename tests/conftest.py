@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from hypothesis import settings
 
-from capsule import Runtime
+from capsule import Runtime, _setup
+from capsule._guest import cache, key
 from capsule._guest.cache import CompiledGuest
 from capsule._setup import ensure_guest
 from loops import LOOPS
@@ -44,9 +44,19 @@ def guest() -> CompiledGuest:
 
 
 @pytest.fixture(scope="session")
-def unmetered() -> CompiledGuest:
-    """The same without a meter."""
-    return anyio.run(partial(ensure_guest, is_metered=False))
+def portable() -> CompiledGuest:
+    """The same as it is built where memories are not ours: the engine counts its fuel, and gives it its memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("capsule._engine.version.HAS_SLOTS", False)
+        facts = _setup._facts()
+        return cache.find_or_make(key.key_of(facts), _setup._make, facts, lambda: None)
+
+
+@pytest.fixture(params=["guest", "portable"])
+def either(request: pytest.FixtureRequest) -> CompiledGuest:
+    """One that counts for itself, and one that is counted."""
+    found: CompiledGuest = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

@@ -62,9 +62,7 @@ def alive(tmp_path: Path) -> Iterator[Callable[[], bool]]:
 
 async def test_phases_are_passed_on(child) -> None:
     """In order, in words; the last line is the guest."""
-    child(
-        "for phase in ('wait', 'build', 'build-unmetered', 'compile', 'check'): tell(phase=phase)\ntell(file='/f', min_ram=5)"
-    )
+    child("for phase in ('wait', 'build', 'compile', 'check'): tell(phase=phase)\ntell(file='/f', min_ram=5)")
     heard: list[str] = []
     assert await _setup.ensure_guest(heard.append) == CompiledGuest(file="/f", min_ram=5)
     assert heard == list(_setup.PHASES.values())

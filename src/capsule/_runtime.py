@@ -203,10 +203,7 @@ class Runtime:
 
     async def _make_engine(self) -> Engine:
         guest, kind = await ensure_guest(self._progress), engine_type()
-        return kind(Path(guest.file), min_ram=guest.min_ram, find_unmetered=self._find_unmetered)
-
-    async def _find_unmetered(self) -> Path:
-        return Path((await ensure_guest(self._progress, is_metered=False)).file)
+        return kind(Path(guest.file), min_ram=guest.min_ram)
 
     async def run(self, task: Runnable, /, *args: Any, tools: Toolbox = (), **kwargs: Any) -> Any:
         """Run a task in a fresh sandbox and wait for its value.

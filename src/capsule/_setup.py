@@ -25,7 +25,6 @@ Progress = Callable[[str], None]
 PHASES = {
     "wait": "waiting for another process that prepares the guest",
     "build": "building the Python guest, once for this machine",
-    "build-unmetered": "building the Python guest without a meter, once for this machine",
     "compile": "compiling it for this processor",
     "check": "trying it out",
 }
@@ -33,7 +32,6 @@ CHILD = [sys.executable, "-P", "-m", "capsule._setup"]
 """The process that builds. -P, because without it Python would import from the current folder, which may belong to
 the very program that nobody trusts."""
 
-_UNMETERED = "--unmetered"
 _WHAT = "the process that builds the guest"
 
 
@@ -45,23 +43,22 @@ class _Line(msgspec.Struct, omit_defaults=True):
     folder: str = ""
 
 
-def find_guest(*, is_metered: bool = True) -> CompiledGuest | None:
+def find_guest() -> CompiledGuest | None:
     """The guest if the cache has it whole. Never builds."""
-    return cache.find(key.key_of(_facts(is_metered)))
+    return cache.find(key.key_of(_facts()))
 
 
-async def ensure_guest(progress: Progress | None = None, *, is_metered: bool = True) -> CompiledGuest:
+async def ensure_guest(progress: Progress | None = None) -> CompiledGuest:
     """The guest of this machine, built first if need be (ten to thirty seconds, once).
 
-    The one that counts fuel, or with `is_metered=False` the one that does not, for tasks with no limit of it.
     `progress` hears each phase; by default a line goes to stderr. Raises SetupError if it cannot be built and
     CacheUnwritable if it cannot be kept. Cancelling ends the build and leaves the cache as it was.
     """
-    found = find_guest(is_metered=is_metered)
+    found = find_guest()
     if found is not None:
         return found
     cache.prepare_folder()
-    return await _build_in_child(progress or say, is_metered)
+    return await _build_in_child(progress or say)
 
 
 def say(phase: str) -> None:
@@ -70,7 +67,7 @@ def say(phase: str) -> None:
     sys.stderr.flush()
 
 
-async def _build_in_child(progress: Progress, is_metered: bool) -> CompiledGuest:
+async def _build_in_child(progress: Progress) -> CompiledGuest:
     from ._child import follow, how_it_ended  # as signal and subprocess, only a build needs it
 
     last, status = _Line(), None
@@ -86,10 +83,10 @@ async def _build_in_child(progress: Progress, is_metered: bool) -> CompiledGuest
             progress(PHASES[last.phase])
 
     try:
-        status = await follow(CHILD if is_metered else [*CHILD, _UNMETERED], hear, _WHAT)
+        status = await follow(CHILD, hear, _WHAT)
     finally:
         if status != 0:  # what it began, if it could not clean up itself
-            cache.sweep(key.key_of(_facts(is_metered)))
+            cache.sweep(key.key_of(_facts()))
     if last.folder:
         raise CacheUnwritable(last.folder, last.error)
     if not last.file:
@@ -97,16 +94,16 @@ async def _build_in_child(progress: Progress, is_metered: bool) -> CompiledGuest
     return CompiledGuest(file=last.file, min_ram=last.min_ram)
 
 
-def _facts(is_metered: bool = True) -> dict[str, str]:
+def _facts() -> dict[str, str]:
     from ._engine.version import tools_version
 
-    return key.made_with(tools_version(is_metered=is_metered))
+    return key.made_with(tools_version())
 
 
 # The child process.
 
 
-def _make(file: Path, is_metered: bool) -> int:
+def _make(file: Path) -> int:
     from wasmtime import wat2wasm
 
     from ._engine.loaded import compile_guest
@@ -114,16 +111,16 @@ def _make(file: Path, is_metered: bool) -> int:
     from ._engine.version import HAS_SLOTS, SNAPSHOT
     from ._guest.build import build_guest, take_snapshot_out
 
-    _tell(_Line(phase="build" if is_metered else "build-unmetered"))
-    wasm = build_guest(lambda text: bytes(wat2wasm(text)), file.parent)
+    _tell(_Line(phase="build"))
+    wasm = build_guest(lambda text: bytes(wat2wasm(text)), file.parent, is_metered=HAS_SLOTS)
     if HAS_SLOTS:
         wasm, snapshot = take_snapshot_out(wasm)
         file.with_suffix(SNAPSHOT).write_bytes(snapshot)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait until C is done; our parent cleans up
     _tell(_Line(phase="compile"))
-    file.write_bytes(compile_guest(wasm, is_metered=is_metered))
+    file.write_bytes(compile_guest(wasm, counts=not HAS_SLOTS))
     _tell(_Line(phase="check"))
-    return measure_min_ram(file, is_metered=is_metered)
+    return measure_min_ram(file)
 
 
 def _tell(line: _Line) -> None:
@@ -137,12 +134,9 @@ def _main() -> None:
         sys.exit(1)
 
     signal.signal(signal.SIGTERM, leave)  # so that componentize-py ends too
-    is_metered = _UNMETERED not in sys.argv
-    facts = _facts(is_metered)
+    facts = _facts()
     try:
-        guest = cache.find_or_make(
-            key.key_of(facts), lambda file: _make(file, is_metered), facts, lambda: _tell(_Line(phase="wait"))
-        )
+        guest = cache.find_or_make(key.key_of(facts), _make, facts, lambda: _tell(_Line(phase="wait")))
         _tell(_Line(file=guest.file, min_ram=guest.min_ram))
     except CacheUnwritable as error:
         _tell(_Line(error=error.reason, folder=error.folder))

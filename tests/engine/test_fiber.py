@@ -22,12 +22,13 @@ from capsule._engine.guest_state import GuestState
 from capsule._engine.linker import CALLS
 from capsule._engine.loaded import LoadedGuest
 from capsule._engine.measure import measure_min_ram
+from capsule._engine.meter import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE
 from capsule._engine.output import Output
 from capsule._engine.port import LoopPort
 from capsule._engine.remover import Remover
 from capsule._engine.sandbox import _CallJob
 from capsule._engine.stack import accept_any_stack
-from capsule._engine.store import EPOCHS_HERE, FIRST_EPOCHS, FUEL_SLICE, GuestStore
+from capsule._engine.store import GuestStore
 from capsule._engine.values import TooLong
 from capsule._guest.cache import CompiledGuest
 from capsule.abc import Limits
@@ -228,9 +229,9 @@ def slices_of(store: GuestStore, request: dict[str, object], reply: str) -> int:
     return slices
 
 
-def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
+def test_filling_memory_is_interrupted(either: CompiledGuest) -> None:
     """A guest that fills much memory in one instruction of its own comes back when its slice is over."""
-    loaded = LoadedGuest(Path(guest.file))
+    loaded = LoadedGuest(Path(either.file))
     state = state_of(ram=1 << 28, max_message=1000)
     store = GuestStore(loaded, state)
     instance = store.instantiate()
@@ -239,7 +240,7 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
     instance.close()
     source = "def main(): return len(b'x' * 100_000_000)"
     request = {"program": {"path": "a.py", "source": source}, "function": "main", "call": [[], {}]}
-    store.yield_after(1_000_000)
+    store.meter.yield_after(1_000_000)
     assert slices_of(store, request, '{"ok":100000000') > 50  # a byte that is filled burns a unit
     loaded.close()
 
@@ -251,16 +252,16 @@ def test_filling_memory_is_interrupted(guest: CompiledGuest) -> None:
         *((EPOCHS_HERE - 1, 1, True), (EPOCHS_HERE, 2, True), (EPOCHS_HERE + 2, 4, True)),
     ],
 )
-def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_here: bool) -> None:
+def test_epochs_of_a_message(either: CompiledGuest, prints: int, slices: int, is_here: bool) -> None:
     """The first slice of a message takes more epochs than one, fewer on the event loop; each later one takes one."""
-    loaded = LoadedGuest(Path(guest.file))
+    loaded = LoadedGuest(Path(either.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
     state.output = Output(1000, lambda *_: loaded.tick())
     store = instantiated(loaded, state)
     for _ in range(20):
         loaded.tick()  # epochs that went by while it was idle
-    store.renew(10**9, is_here=is_here)
-    store.yield_after(FUEL_SLICE)  # fuel is not what ends it here
+    store.meter.renew(10**9, is_here=is_here)
+    store.meter.yield_after(FUEL_SLICE)  # fuel is not what ends it here
     source = (
         f"import sys\ndef main():\n for _ in range({prints}):\n  print(1, file=sys.stderr)\n  for _ in range(100): pass"
     )
@@ -269,9 +270,9 @@ def test_epochs_of_a_message(guest: CompiledGuest, prints: int, slices: int, is_
     loaded.close()
 
 
-async def test_a_whole_slice_after_a_wait(guest: CompiledGuest) -> None:
+async def test_a_whole_slice_after_a_wait(either: CompiledGuest) -> None:
     """A guest that waited for a host call goes on and ends, however many epochs went by meanwhile."""
-    loaded = LoadedGuest(Path(guest.file))
+    loaded = LoadedGuest(Path(either.file))
     state = state_of(ram=1 << 28, max_message=1000, max_output=1000)
     core = SandboxCore(loaded, state.limits, state, Remover(), lambda: None)
     source = "from capsule_sdk import _wire\ndef main():\n return _wire.call('any', {})"

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from capsule._engine import store
+from capsule._engine import meter
 from capsule._engine.engine import WasmEngine
 from capsule._engine.fiber import Fiber
 from capsule._engine.sandbox import WasmSandbox
@@ -223,7 +223,7 @@ async def test_the_fuel_is_counted(sandbox: WasmSandbox) -> None:
     sandbox._is_short = False
     there = (await sandbox.call(request("main"), timeout=30)).fuel_consumed
     assert abs(here - there) < here // 100
-    assert 0 < here < store.FUEL_HERE
+    assert 0 < here < meter.FUEL_HERE
 
 
 @pytest.mark.parametrize("is_tick", [False, True], ids=["ended by fuel", "ended by an epoch"])
@@ -235,7 +235,7 @@ async def test_no_fuel_is_lost_on_the_way_to_a_carrier(
     alone = await sandbox.call(request("work", 2_000_000), timeout=60)
     assert value_of(await sandbox.call(request("main"), timeout=30)) == 1
     if is_tick:
-        monkeypatch.setattr(store, "FUEL_HERE", 10**9)  # then it is an epoch that ends it
+        monkeypatch.setattr(meter, "FUEL_HERE", 10**9)  # then it is an epoch that ends it
     split = await sandbox.call(request("work", 2_000_000), timeout=60)
     assert value_of(split) == 2_000_000
     assert abs(split.fuel_consumed - alone.fuel_consumed) < alone.fuel_consumed // 100
@@ -247,14 +247,14 @@ async def test_no_fuel_is_lost_if_its_first_slice_begins_late(
     """A slice that is over as it begins, since so many epochs went by on a busy machine, costs nothing."""
     for _ in range(3):  # the interpreter's own caches settle
         burnt = (await sandbox.call(request("main"), timeout=30)).fuel_consumed
-    renew = store.GuestStore.renew
+    renew = meter.CellMeter.renew
 
-    def late(self: store.GuestStore, fuel: int, *, is_here: bool = False) -> None:
+    def late(self: meter.CellMeter, fuel: int, *, is_here: bool = False) -> None:
         renew(self, fuel, is_here=is_here)
-        for _ in range(store.EPOCHS_HERE):
-            engine._guests.tick()
+        for _ in range(meter.EPOCHS_HERE):
+            engine._guest.tick()
 
-    monkeypatch.setattr(store.GuestStore, "renew", late)
+    monkeypatch.setattr(meter.CellMeter, "renew", late)
     ending = await sandbox.call(request("main"), timeout=30)
     assert value_of(ending) == 1
     assert abs(ending.fuel_consumed - burnt) < burnt // 100

@@ -239,7 +239,7 @@ async def test_whatever_a_guest_did(guest: CompiledGuest, write, monkeypatch: py
     monkeypatch.setattr(WasmEngine, "__aenter__", watched)
     snapshot = Path(guest.file).with_suffix(".image").read_bytes()
     async with Runtime() as runtime:
-        memories = engines[0]._guests._metered.memories
+        memories = engines[0]._guest.memories
         assert memories is not None
         pool = memories.slots
         for what, source in LIVES.items():

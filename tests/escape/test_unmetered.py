@@ -1,4 +1,4 @@
-"""Hostile programs whose fuel nobody counts: time ends each of them, and nobody else waits for them meanwhile."""
+"""Hostile programs without a limit of fuel: time ends each of them, and nobody else waits for them meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from capsule import Policy, Runtime
-from capsule._guest.cache import CompiledGuest
 
 HOSTILE = {
     "a loop": "def main():\n    while True: pass",
@@ -26,7 +25,7 @@ PATIENCE = 10.0
 
 
 @pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE)
-async def test_it_ends_and_nobody_waits(source: str, unmetered: CompiledGuest, write) -> None:
+async def test_it_ends_and_nobody_waits(source: str, write) -> None:
     """It ends by its timeout, none of its fuel is told, and a counted neighbour is answered while it runs."""
     hostile, honest = write("hostile.py", source), write("honest.py", "def main(): return 42")
     policy = Policy(compute="UNMETERED", ram="128MB", timeout="600ms", max_output="10KB")

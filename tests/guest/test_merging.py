@@ -330,7 +330,7 @@ def pieces() -> bytes:
             7,
             [binary.name(name) + bytes([kind, index]) for name, kind, index in (("c", 0, 0), ("f", 0, 1), ("m", 2, 0))],
         ),
-        (10, list(bulk.BODIES)),
+        (10, bulk.bodies()),
     ]
     return module.PREAMBLE + b"".join(binary.section(number, binary.vec(items)) for number, items in parts)
 
@@ -394,14 +394,14 @@ def test_the_data_of_a_component() -> None:
         (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
     bare, image = take_data_out(bytes(wat2wasm(text)))
     assert image == b"\0\0\0aXc" + bytes(70000 - 6) + b"z"
-    assert [part.data for part in merged_memories(bare)] == [[]]
+    assert [content for _, content in memories(bare)] == [[]]
     with pytest.raises(Unmergeable, match="0 core modules with data"):
         take_data_out(bare)
 
 
-def merged_memories(data: bytes) -> list[module.Module]:
+def memories(data: bytes) -> list[tuple[bytes, list[module.Data]]]:
     return [
-        module.read_memories(part.content)
+        module.read_memory(part.content)
         for part in component.read_component(data)
         if isinstance(part, component.CoreModule)
     ]
@@ -412,7 +412,7 @@ def merged_memories(data: bytes) -> list[module.Module]:
     [
         ('(memory 1) (data (i32.const 65535) "ab")', "behind the end"),
         ('(memory 1) (global $g i32 (i32.const 1)) (data (global.get $g) "ab")', "not a constant"),
-        ('(memory 1) (memory 1) (data (i32.const 0) "ab")', "2 memories"),
+        ('(import "m" "m" (memory 1)) (data (i32.const 0) "ab")', "ends in the middle"),
     ],
 )
 def test_data_that_is_not_taken_out(fields: str, said: str) -> None:

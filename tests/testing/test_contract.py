@@ -13,18 +13,13 @@ from capsule.abc import Engine
 from capsule.testing import CONTRACT_SCRIPTS, ENGINE_CHECKS, FakeEngine, check_engine
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "guest", "portable"])
 def make_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
     """Makes engines of one kind."""
     if request.param == "fake":
         return lambda: FakeEngine(CONTRACT_SCRIPTS)
-    guest: CompiledGuest = request.getfixturevalue("guest")
-    unmetered: CompiledGuest = request.getfixturevalue("unmetered")
-
-    async def find_unmetered() -> Path:
-        return Path(unmetered.file)
-
-    return lambda: WasmEngine(Path(guest.file), min_ram=guest.min_ram, find_unmetered=find_unmetered)
+    guest: CompiledGuest = request.getfixturevalue(request.param)
+    return lambda: WasmEngine(Path(guest.file), min_ram=guest.min_ram)
 
 
 @pytest.mark.parametrize("check", ENGINE_CHECKS, ids=lambda check: check.__name__)

@@ -76,33 +76,49 @@ def _at_once(env: int) -> bool:
 _AT_ONCE = c.ContinuationCallback(_at_once)
 
 
-def _next(
-    data: int,
-    context: Any,
-    kind: Any,
-    args: Any,
-    nargs: int,
-    results: Any,
-    nresults: int,
-    error: Any,
-    continuation: Any,
-) -> None:
-    """`next`: parks the guest until there is a completion, which its state hands over."""
-    try:
-        # First of all: wasmtime aborts the process if the continuation is left unset.
-        continuation.contents.callback = _AT_ONCE
-        state = _state_of(context)
+def _waiting(begin: Callable[[GuestState, Any, Any], int]) -> Any:
+    """A host function that parks the guest. `begin(state, args, results)` answers the address of what says whether it
+    may go on.
+    """
 
-        def begin() -> None:
-            continuation.contents.env = state.begin_wait(values.lift_f64(args[0]), results[0])
+    def callback(
+        data: int,
+        context: Any,
+        kind: Any,
+        args: Any,
+        nargs: int,
+        results: Any,
+        nresults: int,
+        error: Any,
+        continuation: Any,
+    ) -> None:
+        try:
+            # First of all: wasmtime aborts the process if the continuation is left unset.
+            continuation.contents.callback = _AT_ONCE
+            state = _state_of(context)
 
-        failed = _guarded(state, begin)
-        if failed is None:
-            continuation.contents.callback = c.IS_TEXT
-            return
-    except BaseException:
-        failed = "host error"
-    error[0] = ctypes.cast(new_error(failed), c.ErrorPointer)
+            def work() -> None:
+                continuation.contents.env = begin(state, args, results)
+
+            failed = _guarded(state, work)
+            if failed is None:
+                continuation.contents.callback = c.IS_TEXT
+                return
+        except BaseException:
+            failed = "host error"
+        error[0] = ctypes.cast(new_error(failed), c.ErrorPointer)
+
+    return c.AsyncCallback(callback)
+
+
+def _next(state: GuestState, args: Any, results: Any) -> int:
+    """Parks the guest until there is a completion, which its state hands over."""
+    return state.begin_wait(values.lift_f64(args[0]), results[0])
+
+
+def _checkpoint(state: GuestState, args: Any, results: Any) -> int:
+    """Parks the guest until it is polled again."""
+    return state.begin_turn()
 
 
 def _write(state: GuestState, args: Any, results: Any) -> None:
@@ -118,7 +134,8 @@ def _random_bytes(state: GuestState, args: Any, results: Any) -> None:
     values.lower_bytes(results[0], os.urandom(count))
 
 
-next_completion = c.AsyncCallback(_next)
+next_completion = _waiting(_next)
+checkpoint = _waiting(_checkpoint)
 submit = _sync(_submit)
 cancel = _sync(_cancel)
 write = _sync(_write)

@@ -11,6 +11,7 @@ from .calls import Refused
 from .fiber import Fiber
 from .guest_state import GuestState
 from .loaded import LoadedGuest
+from .meter import FuelSpent
 from .remover import Remover
 from .store import GuestCall, GuestStore
 from .traps import classify
@@ -21,13 +22,12 @@ class SandboxCore:
 
     def __init__(
         self,
-        guest: LoadedGuest | None,
+        guest: LoadedGuest,
         limits: Limits,
         state: GuestState,
         remover: Remover,
         on_closed: Callable[[], None],
     ) -> None:
-        """`guest` may be set later, before the first message."""
         self.guest, self.limits, self.state = guest, limits, state
         self.store: GuestStore | None = None
         self.has_folders = bool(limits.mounts) or limits.workspace is not None
@@ -41,7 +41,7 @@ class SandboxCore:
         self.state.host_error = self.state.waiting_place = None
         self.state.calls.begin_message()
         self.state.output.renew(self.limits.max_output)
-        self.store.renew(self.limits.fuel, is_here=is_here)
+        self.store.meter.renew(self.limits.fuel, is_here=is_here)
         if self.store.folders is not None:
             self.store.folders.begin_message()
         self._charged = 0
@@ -97,6 +97,8 @@ class SandboxCore:
         refused = self.state.host_error
         if isinstance(refused, (Refused, values.TooLong)):
             return self.ending(error_type="denied", message=str(refused))
+        if isinstance(refused, FuelSpent):
+            return self.ending(error_type="fuel_exhausted", message="the task used up its fuel")
         if isinstance(refused, Aborted):
             return self.ending(error_type="trap", message="the interpreter inside the sandbox aborted")
         if refused is not None:

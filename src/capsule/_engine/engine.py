@@ -11,7 +11,7 @@ from .. import abc
 from ..abc import Limits, Listener
 from . import stuck
 from .carrier import Carriers, default_carriers
-from .guests import FindGuest, Guests
+from .loaded import LoadedGuest
 from .mappings import mappings
 from .port import LoopPort
 from .remover import Remover
@@ -23,15 +23,11 @@ class WasmEngine(abc.Engine):
     """Runs sandboxes of one compiled guest. An async context manager, on asyncio or trio.
 
     `file` is the compiled guest, `min_ram` what it needs to start (bytes), `carriers` the number of threads that
-    run guests (default: one for each core, two to four). `find_unmetered` finds the guest that counts no fuel, when
-    a sandbox wants it (default: there is none, and all are counted).
+    run guests (default: one for each core, two to four).
     """
 
-    def __init__(
-        self, file: Path, *, min_ram: int, carriers: int | None = None, find_unmetered: FindGuest | None = None
-    ) -> None:
+    def __init__(self, file: Path, *, min_ram: int, carriers: int | None = None) -> None:
         self._file, self._min_ram, self._count = file, min_ram, carriers or default_carriers()
-        self._find_unmetered = find_unmetered
 
     @property
     def min_ram(self) -> int:
@@ -40,7 +36,7 @@ class WasmEngine(abc.Engine):
     async def __aenter__(self) -> Self:
         self._live = set[WasmSandbox]()
         self._port, self._turn = LoopPort(), Turn()
-        self._guests = Guests(self._file, self._find_unmetered)
+        self._guest = LoadedGuest(self._file)
         mappings.measure()
         self._ticker = Ticker(self._tick)
         self._carriers, self._remover = Carriers(self._count, self._ticker), Remover()
@@ -56,13 +52,13 @@ class WasmEngine(abc.Engine):
         self._carriers.close()
         self._remover.close()
         self._ticker.close()
-        self._guests.close()
+        self._guest.close()
 
     def _tick(self) -> None:
-        self._guests.tick()
+        self._guest.tick()
         self._carriers.watch()
         stuck.watch()
 
     def open(self, limits: Limits, listener: Listener) -> WasmSandbox:
-        of_all = self._guests, self._carriers, self._remover, self._port
+        of_all = self._guest, self._carriers, self._remover, self._port
         return WasmSandbox(*of_all, limits, listener, self._live, self._turn)

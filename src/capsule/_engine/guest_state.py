@@ -10,6 +10,7 @@ from ..abc import Limits
 from . import values
 from .callbacks import LIVE
 from .calls import CallQueue
+from .meter import Meter
 from .output import Output
 
 _numbers = itertools.count(1)  # never 0: a null pointer comes back as None
@@ -18,11 +19,13 @@ _numbers = itertools.count(1)  # never 0: a null pointer comes back as None
 class GuestState:
     """Host-side state of one sandbox. Registered under its number from `__init__` to `forget`."""
 
-    __slots__ = ("_answered", "calls", "host_error", "limits", "number", "output", "waiting_place")
+    __slots__ = ("_answered", "calls", "host_error", "limits", "meter", "number", "output", "waiting_place")
 
     def __init__(self, limits: Limits, calls: CallQueue, output: Output) -> None:
         self.limits, self.calls, self.output = limits, calls, output
         self.number = next(_numbers)
+        self.meter: Meter | None = None
+        """Once there is a store."""
         self.host_error: BaseException | None = None
         """The first exception of a host function called by this guest."""
 
@@ -44,6 +47,11 @@ class GuestState:
         self.waiting_place = place
         self.answer_wait()
         return ctypes.addressof(self._answered)
+
+    def begin_turn(self) -> int:
+        """The guest's slice is over. Answers the same; raises FuelSpent."""
+        assert self.meter is not None
+        return self.meter.checkpoint()
 
     def answer_wait(self) -> bool:
         """Hand a guest that waits what is there for it, or the end of its time. False if there is nothing yet.

@@ -44,6 +44,7 @@ CALLS = "capsule:host/calls@0.1.0"
 HANDLER = "capsule:host/handler@0.1.0"
 
 _OURS = {"submit": callbacks.submit, "cancel": callbacks.cancel, "write": callbacks.write}
+_WAITING = {"next": callbacks.next_completion, "checkpoint": callbacks.checkpoint}
 
 
 def make_linker(engine: Handle) -> Handle:
@@ -61,7 +62,8 @@ def make_linker(engine: Handle) -> Handle:
             with _instance(root, CALLS) as instance:
                 for item, callback in _OURS.items():
                     _add(c.linker_add_sync, instance, item, callback)
-                _add(c.linker_add_async, instance, "next", callbacks.next_completion)
+                for item, callback in _WAITING.items():
+                    _add(c.linker_add_async, instance, item, callback)
     except BaseException:
         linker.close()
         raise

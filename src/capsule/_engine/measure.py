@@ -20,13 +20,13 @@ _TRIAL = '{"program": {"path": "trial.py", "source": "def main(): return 6 * 7"}
 PAGE = 65536
 
 
-def measure_min_ram(file: Path, *, is_metered: bool = True) -> int:
+def measure_min_ram(file: Path) -> int:
     """Bytes of linear memory after the smallest program has run. Blocks for some milliseconds.
 
     Raises SetupError if the guest does not load or gives a wrong answer.
     """
     accept_any_stack()
-    guest = LoadedGuest(file, is_metered=is_metered)
+    guest = LoadedGuest(file)
     limits = Limits(fuel=10**10, ram=1 << 30, max_output=0, max_message=1 << 16)
     state = GuestState(limits, CallQueue(limits, _ignore, _ignore), Output(0, _ignore))
     store = GuestStore(guest, state)

@@ -1,4 +1,4 @@
-"""How wasmtime gets the memories of `slots`: the functions that it calls, from C, on a carrier.
+"""How wasmtime gets the memories of `slots`, and those of meters: the functions that it calls, from C, on a carrier.
 
 As in `callbacks`, nothing may raise through them, and they are module-level because ctypes frees a callback that
 nobody holds. What a callback is called with is a number, under which its pool or its memory stands here; never 0,
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from . import bindings as c
 from .handles import new_error
+from .meter import CELL_SIZE, CellMeter, Epochs
 from .slots import Slot, Slots
 
 _numbers = itertools.count(1)
-_pools: dict[int, Slots] = {}
-_live: dict[int, tuple[Slots, Slot]] = {}
+_pools: dict[int, tuple[Slots, Epochs]] = {}
+_live: dict[int, tuple[Slot | Cell, Slots]] = {}
+"""Each with the pool of its engine."""
 
 
 class Memories:
@@ -26,9 +29,9 @@ class Memories:
     the pool, when the engine is gone.
     """
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, epochs: Epochs) -> None:
         self.slots, self._number = slots, next(_numbers)
-        _pools[self._number] = slots
+        _pools[self._number] = slots, epochs
         self.creator = c.MemoryCreator(env=self._number, new_memory=_NEW)
 
     def close(self) -> None:
@@ -48,10 +51,26 @@ def _refusing(work: Callable[[], None]) -> int:
     return 0
 
 
+class Cell:
+    """The memory of a guest's meter. It never grows, and lies in what the meter holds."""
+
+    size = capacity = CELL_SIZE
+
+    def __init__(self, meter: CellMeter) -> None:
+        self.base, self._meter = meter.address, meter
+
+    def grow(self, size: int) -> None:
+        """Raises OSError."""
+        raise OSError("the memory of a meter does not grow")
+
+
 def _new_memory(env: int, _kind: Any, size: int, _most: int, reserved: int, guard: int, place: Any) -> int:
     def make() -> None:
-        pool, number, memory = _pools[env], next(_numbers), place[0]
-        _live[number] = pool, pool.take(size, reserved, guard)
+        (pool, epochs), number, memory = _pools[env], next(_numbers), place[0]
+        if size == CELL_SIZE:  # memories are made when a guest is polled first, on the thread that polls it
+            _live[number] = Cell(epochs.running[threading.get_ident()]), pool
+        else:
+            _live[number] = pool.take(size, reserved, guard), pool
         memory.env, memory.finalizer = number, _FORGET
         memory.get_memory, memory.grow_memory = _GET, _GROW
 
@@ -59,19 +78,20 @@ def _new_memory(env: int, _kind: Any, size: int, _most: int, reserved: int, guar
 
 
 def _get(env: int, size: Any, capacity: Any) -> int:
-    slot = _live[env][1]
-    size[0], capacity[0] = slot.size, slot.capacity
-    return slot.base
+    memory, _ = _live[env]
+    size[0], capacity[0] = memory.size, memory.capacity
+    return memory.base
 
 
 def _grow(env: int, size: int) -> int:
-    return _refusing(lambda: _live[env][1].grow(size))
+    return _refusing(lambda: _live[env][0].grow(size))
 
 
 def _forget(env: int) -> None:
     with contextlib.suppress(OSError):  # what cannot be unmapped stays mapped; it is nobody's any more
-        pool, slot = _live.pop(env)
-        pool.give_back(slot)
+        memory, pool = _live.pop(env)
+        if isinstance(memory, Slot):
+            pool.give_back(memory)
 
 
 _NEW, _GET = c.NewMemoryCallback(_new_memory), c.MemoryGetCallback(_get)

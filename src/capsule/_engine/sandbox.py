@@ -20,14 +20,15 @@ from .core import SandboxCore
 from .fiber import Fiber
 from .folders import CannotOpen
 from .guest_state import GuestState
-from .guests import Guests
 from .interrupts import without_handlers
+from .loaded import LoadedGuest
 from .mappings import NoRoom
+from .meter import FUEL_HERE
 from .output import Output
 from .port import LoopPort
 from .remover import Remover
 from .stack import is_deep
-from .store import FUEL_HERE, GuestStore
+from .store import GuestStore
 
 _STOPPED = {
     "timeout": "the task ran longer than its timeout",
@@ -82,7 +83,6 @@ class _CallJob(Job):
     def _run(self) -> Generator[Step, None, None]:
         core = self._core
         if core.store is None:
-            assert core.guest is not None
             try:
                 core.store = GuestStore(core.guest, core.state)
             except NoRoom as full:
@@ -113,12 +113,12 @@ class _CallJob(Job):
                 if is_over:
                     return core.ended(fiber)
                 if self.is_here and core.store is not None:
-                    core.store.leave_here()
+                    core.store.meter.leave_here()
                 pending = self._pending()
                 yield pending
                 self.is_here = False
                 if pending is Step.WAITING and core.store is not None:
-                    core.store.begin_slice()
+                    core.store.meter.begin_slice()
             return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
         finally:
             fiber.close()
@@ -189,7 +189,7 @@ class WasmSandbox(abc.Sandbox):
 
     def __init__(
         self,
-        guests: Guests,
+        guest: LoadedGuest,
         carriers: Carriers,
         remover: Remover,
         port: LoopPort,
@@ -198,18 +198,17 @@ class WasmSandbox(abc.Sandbox):
         live: set[WasmSandbox],
         turn: Turn,
     ) -> None:
-        self._guests, self._turn = guests, turn
+        self._turn = turn
         self._carriers, self._port, self._listener, self._live = carriers, port, listener, live
         calls = CallQueue(limits, self._on_submit, self._on_cancel)
         state = GuestState(limits, calls, Output(limits.max_output, self._on_output))
-        self._core = SandboxCore(guests.ready(limits), limits, state, remover, self._on_closed)
+        self._core = SandboxCore(guest, limits, state, remover, self._on_closed)
         self._job: Job | None = None
         self._is_closing = False
         self._is_short = True  # as far as we know
         live.add(self)
 
     async def call(self, request: str, *, timeout: float, is_last: bool = False) -> Ending:
-        self._core.guest = self._core.guest or await self._guests.unmetered()
         if self._job is not None:
             raise RuntimeError("this sandbox is at work: one call at a time")
         if self._is_closing:
@@ -276,8 +275,6 @@ class WasmSandbox(abc.Sandbox):
         """
         store = self._core.store
         if not CAN_RUN_HERE or self._turn.is_taken or store is None or store.folders is not None:
-            return False
-        if not store.is_metered:  # such a slice is held to so much fuel
             return False
         return self._is_short and not is_last and len(request) <= MOST_REQUEST_HERE
 

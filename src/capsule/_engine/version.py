@@ -18,23 +18,23 @@ SWITCHED_OFF = (
     "wasm_memory64",
     "wasm_stack_switching",
     "wasm_wide_arithmetic",
-    "wasm_custom_page_sizes",
     "shared_memory",
 )
 """Proposals that no guest of ours uses: less to attack."""
 
 
 HAS_SLOTS = sys.platform == "linux"
-"""Whether memories are used again here, which takes a guest without data and its snapshot in a file of its own."""
+"""Whether memories are ours and used again here, which takes a guest without data and its snapshot in a file of its
+own. Such a guest counts its own fuel, in a memory of ours."""
 
 SNAPSHOT = ".image"
 """How the name of that file ends; it lies beside the compiled guest."""
 
 
-def tools_version(*, is_metered: bool = True) -> str:
+def tools_version() -> str:
     """Version and settings as one text. Code compiled under another does not load."""
     off = ",".join(SWITCHED_OFF)
     memory = "slots" if HAS_SLOTS else "own"
-    counts = "fuel epochs" if is_metered else "epochs"
-    settings = f"component {counts} stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
+    counts = "itself" if HAS_SLOTS else "fuel epochs"
+    settings = f"component counts={counts} stack={MAX_WASM_STACK} async={ASYNC_STACK} off={off} memory={memory}"
     return f"wasmtime {version_of('wasmtime')} {settings}"

@@ -63,8 +63,9 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
-    """The guest as a component, built below `workplace`. `to_wasm` assembles WebAssembly text.
+def build_guest(to_wasm: Callable[[str], bytes], workplace: Path, *, is_metered: bool) -> bytes:
+    """The guest as a component, built below `workplace`. `to_wasm` assembles WebAssembly text. If it `is_metered`, its
+    code counts its fuel.
 
     Takes six to sixteen seconds. Raises SetupError with the first lines of componentize-py's output if it fails, and
     if what it made is not what `merging` knows.
@@ -79,10 +80,10 @@ def build_guest(to_wasm: Callable[[str], bytes], workplace: Path) -> bytes:
             file.write_bytes(content)
         probe = to_wasm((root / "path/capsule_sdk/probe.wat").read_text("utf-8"))
         (root / "path" / PROBE).write_bytes(probe)
-        return _merge(_componentize(root))
+        return _merge(_componentize(root), is_metered)
 
 
-def _merge(component: bytes) -> bytes:
+def _merge(component: bytes, is_metered: bool) -> bytes:
     from .merging import (
         HOT,
         Unmergeable,
@@ -90,7 +91,7 @@ def _merge(component: bytes) -> bytes:
     )  # its patterns take milliseconds to compile, and only a build needs them
 
     try:
-        return merge(component, HOT)
+        return merge(component, HOT, is_metered=is_metered)
     except Unmergeable as error:
         raise SetupError(f"the guest's modules cannot be merged: {error}") from error
 

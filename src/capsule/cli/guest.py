@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from capsule import CapsuleError
-from capsule.guest import CompiledGuest, cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
+from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
@@ -36,7 +36,8 @@ def show() -> int:
     screen = Screen()
     screen.result(str(cache_folder()))
     try:
-        in_use = {Path(found.file).parent for found in map(_find, (True, False)) if found}
+        found = find_guest()
+        in_use = Path(found.file).parent if found else None
         rows = list(cached_guests())
         sets, size = cached_packages()
     except CapsuleError as error:
@@ -57,7 +58,7 @@ def show() -> int:
             table.add_row(folder.name, "?", "?", "damaged; the next run builds it again")
             continue
         made = f"componentize-py {about.made_with.get('componentize-py', '?')}"
-        table.add_row(folder.name, format_size(about.size), made, "in use" if folder in in_use else "of other versions")
+        table.add_row(folder.name, format_size(about.size), made, "in use" if folder == in_use else "of other versions")
     Console(soft_wrap=True).print(table)
     return SUCCESS
 
@@ -75,10 +76,6 @@ def clear() -> int:
     if sets:
         screen.result(f"removed {_sets(sets)}, {format_size(more)}")
     return SUCCESS
-
-
-def _find(is_metered: bool) -> CompiledGuest | None:
-    return find_guest(is_metered=is_metered)
 
 
 def _sets(count: int) -> str:

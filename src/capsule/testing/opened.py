@@ -31,7 +31,7 @@ class Opened:
     def __init__(self, engine: Engine, **limits: Any) -> None:
         self.engine = engine
         plenty: dict[str, Any] = {
-            "fuel": 10**10,
+            "fuel": 2 * 10**10,
             "ram": max(engine.min_ram, 64 << 20),
             "max_output": 1 << 20,
             "max_message": 1 << 20,

@@ -27,28 +27,25 @@ def take_data_out(merged: bytes) -> tuple[bytes, bytes]:
 
 
 def _without_data(code: bytes) -> tuple[bytes, bytes]:
-    read = module.read_memories(code)
-    if not read.data:
+    limits, found = module.read_memory(code)
+    if not found:
         return code, b""
-    if len(read.memories) != 1:
-        raise Unmergeable(f"data for {len(read.memories)} memories")
     kept = [
         section(number, reader.data[reader.at : reader.end])
         for number, reader in sections(code, module.PREAMBLE)
         if number != _DATA
     ]
-    return module.PREAMBLE + b"".join(kept), _image(read)
+    return module.PREAMBLE + b"".join(kept), _image(limits, found)
 
 
-def _image(read: module.Module) -> bytes:
+def _image(limits: bytes, found: list[module.Data]) -> bytes:
     image = bytearray()
-    for data in read.data:
+    for data in found:
         if data.offset.globals or data.offset.instruction:
             raise Unmergeable("data at a place that is not a constant")
         start = data.offset.base % 2**32
         image += bytes(max(0, start + len(data.content) - len(image)))
         image[start : start + len(data.content)] = data.content
-    limits = Reader(read.memories[0], 1)  # behind the flags: the least size
-    if len(image) > limits.u32() * _PAGE:
+    if len(image) > Reader(limits, 1).u32() * _PAGE:  # behind the flags: the least size
         raise Unmergeable("data behind the end of the memory")
     return bytes(image)

@@ -18,7 +18,7 @@ TYPE = b"\x60\x03\x7f\x7f\x7f\x00"
 
 _COPY, _FILL = bytes([BULK]) + b"\x0a\x00\x00", bytes([BULK]) + b"\x0b\x00"
 INSTRUCTIONS = (_COPY, _FILL)
-"""What is replaced, in the order of BODIES."""
+"""What is replaced, in the order of `bodies`."""
 
 _TO, _FROM, _COUNT = 0, 1, 2
 """The parameters; what is filled with stands where a copy has where from."""
@@ -36,9 +36,9 @@ def _advance(local: int, by: int) -> bytes:
     return _get(local) + _constant(by) + b"\x6a\x21" + bytes([local])  # i32.add, local.set
 
 
-def _while_more_than_a_piece(body: bytes) -> bytes:
+def _while_more_than_a_piece(check: bytes, body: bytes) -> bytes:
     test = _get(_COUNT) + _constant(PIECE) + b"\x4d\x0d\x01"  # i32.le_u, br_if out
-    return b"\x02\x40\x03\x40" + test + body + b"\x0c\x00\x0b\x0b"  # block loop ... br 0 end end
+    return b"\x02\x40\x03\x40" + test + check + body + b"\x0c\x00\x0b\x0b"  # block loop ... br 0 end end
 
 
 def _do(instruction: bytes, count: bytes) -> bytes:
@@ -50,21 +50,15 @@ def _at_end(local: int) -> bytes:
 
 
 _REST_OF_COPY, _REST_OF_FILL = _do(_COPY, _get(_COUNT)), _do(_FILL, _get(_COUNT))
-_UPWARDS = _while_more_than_a_piece(
-    _do(_COPY, _constant(PIECE)) + _advance(_TO, PIECE) + _advance(_FROM, PIECE) + _advance(_COUNT, -PIECE)
-)
-_DOWNWARDS = _while_more_than_a_piece(
-    _advance(_COUNT, -PIECE) + _at_end(_TO) + _at_end(_FROM) + _constant(PIECE) + _COPY
-)
-# A copy to a place behind where it comes from goes downwards, or it would read what it has written.
-_COPY_BODY = (
-    _get(_TO) + _get(_FROM) + b"\x4d\x04\x40" + _UPWARDS + b"\x05" + _DOWNWARDS + b"\x0b" + _REST_OF_COPY + b"\x0b"
-)
-_FILL_BODY = (
-    _while_more_than_a_piece(_do(_FILL, _constant(PIECE)) + _advance(_TO, PIECE) + _advance(_COUNT, -PIECE))
-    + _REST_OF_FILL
-    + b"\x0b"
-)
+_UPWARDS = _do(_COPY, _constant(PIECE)) + _advance(_TO, PIECE) + _advance(_FROM, PIECE) + _advance(_COUNT, -PIECE)
+_DOWNWARDS = _advance(_COUNT, -PIECE) + _at_end(_TO) + _at_end(_FROM) + _constant(PIECE) + _COPY
+_FORWARD = _do(_FILL, _constant(PIECE)) + _advance(_TO, PIECE) + _advance(_COUNT, -PIECE)
 
-BODIES = tuple(sized(b"\x00" + body) for body in (_COPY_BODY, _FILL_BODY))
-"""The code of the two functions, without locals."""
+
+def bodies(first: bytes = b"", check: bytes = b"") -> list[bytes]:
+    """The code of the two functions, without locals. `first` stands before all, `check` before each piece."""
+    upwards, downwards = _while_more_than_a_piece(check, _UPWARDS), _while_more_than_a_piece(check, _DOWNWARDS)
+    # A copy to a place behind where it comes from goes downwards, or it would read what it has written.
+    copy = _get(_TO) + _get(_FROM) + b"\x4d\x04\x40" + upwards + b"\x05" + downwards + b"\x0b" + _REST_OF_COPY
+    fill = _while_more_than_a_piece(check, _FORWARD) + _REST_OF_FILL
+    return [sized(b"\x00" + first + body + b"\x0b") for body in (copy, fill)]

@@ -6,14 +6,16 @@ constants in the code. The table stands beside its elements, so the engine fills
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from . import bulk
-from .binary import Unmergeable, name, s64, section, sized, u32, vec
-from .linking import Item, Program
+from . import bulk, metering
+from .binary import Reader, Unmergeable, name, s64, section, sized, u32, vec
+from .linking import OUTSIDE, Item, Program
+from .metering import Metering
 from .module import FUNCTION, GLOBAL, MEMORY, PREAMBLE, TABLE, Module
 from .reach import Reached
-from .walk import SPACES, immediates
+from .walk import CALLS, INDIRECT_CALLS, SPACES, Pairs, immediates
 
 OUTSIDE_MODULE = "outside"
 """The module name of all imports; their names are the numbers of what was given."""
@@ -21,28 +23,45 @@ OUTSIDE_MODULE = "outside"
 _KINDS = {"function": FUNCTION, "global": GLOBAL, "table": TABLE}
 
 
-def emit(program: Program, wanted: dict[str, Item], hot: Sequence[str] = ()) -> bytes:
+class Wanted(NamedTuple):
+    """What is exported. While a function that `is_held` runs, nothing calls the host for its fuel."""
+
+    item: Item
+    is_held: bool = False
+
+
+def emit(program: Program, wanted: dict[str, Wanted], hot: Sequence[str] = (), checkpoint: Item | None = None) -> bytes:
     """The module that does what `program` does and exports `wanted`. The same for the same program.
 
-    The functions whose names are `hot`, if they stand in a table, are the first that the module refers to.
+    The functions whose names are `hot`, if they stand in a table, are the first that the module refers to. With a
+    `checkpoint`, a function from outside, its code counts fuel and calls that (see `metering`).
     """
-    return _Emission(program, wanted).module(hot)
+    return _Emission(program, wanted, checkpoint).module(hot)
 
 
 class _Emission:
-    def __init__(self, program: Program, wanted: dict[str, Item]) -> None:
-        self.program, self.wanted = program, wanted
-        self.reached = Reached(program, list(wanted.values()))
+    def __init__(self, program: Program, wanted: dict[str, Wanted], checkpoint: Item | None) -> None:
+        self.program, self.wanted, self.checkpoint = program, wanted, checkpoint
+        items = [one.item for one in wanted.values()]
+        self.reached = Reached(program, items if checkpoint is None else [*items, checkpoint])
         self.types: dict[bytes, int] = {}
         self.outside, self.functions = sorted(self.reached.outside), sorted(self.reached.functions)
         self.globals = sorted(self.reached.assigned)
         self.tables, self.memories = self._defined(TABLE), self._defined(MEMORY)
         if len(self.memories) > 1:
             raise Unmergeable(f"{len(self.memories)} memories")
-        if any(item.kind == GLOBAL for item in wanted.values()):
+        if any(item.kind == GLOBAL for item in items):
             raise Unmergeable("a global that is wanted outside")
+        if checkpoint is not None and not self.memories:
+            raise Unmergeable("code without a memory that is to count its fuel")
         spaces = (self.outside + self.functions, self.globals, self.tables, self.memories)
         self.index = {item: number for space in spaces for number, item in enumerate(space)}
+        self.filled = {segment.table for segment in program.segments()}
+        self.own = len(self.outside) + len(self.functions)
+        """The first function that is no program's."""
+        self.metering: Metering | None = None
+        if checkpoint is not None:
+            self.metering = Metering(self.own + len(bulk.INSTRUCTIONS), len(self.globals))
 
     def _defined(self, kind: int) -> list[Item]:
         return [
@@ -54,27 +73,51 @@ class _Emission:
     def module(self, hot: Sequence[str]) -> bytes:
         bodies = self._bodies()  # first: the code decides which types there are
         functions = [u32(self.type_index(self.program.type_of(item))) for item in self.functions]
-        if self.memories:
-            bodies += bulk.BODIES
-            functions += [u32(self.type_index(bulk.TYPE))] * len(bulk.BODIES)
+        memories = [self._module(item).memories[self.program.own(item)] for item in self.memories]
+        globals_ = [self._global(item) for item in self.globals]
+        exported = {text: self.index[one.item] for text, one in self.wanted.items()}
+        for kind, body in self._own_functions(exported):
+            functions.append(u32(self.type_index(kind)))
+            bodies.append(body)
+        if self.metering is not None:
+            memories.append(metering.CELL)
+            globals_.append(metering.HELD_TYPE)
         imports = [self._import(item) for item in self.outside]
         parts = [
             (1, list(self.types)),
             (2, imports),
             (3, functions),
             (4, [self._module(item).tables[self.program.own(item)] for item in self.tables]),
-            (5, [self._module(item).memories[self.program.own(item)] for item in self.memories]),
-            (6, [self._global(item) for item in self.globals]),
-            (7, [name(text) + bytes([item.kind]) + u32(self.index[item]) for text, item in self.wanted.items()]),
+            (5, memories),
+            (6, globals_),
+            (7, [name(text) + bytes([one.item.kind]) + u32(exported[text]) for text, one in self.wanted.items()]),
             (9, self._declared(hot) + self._elements()),
             (10, bodies),
             (11, self._data()),
         ]
         return PREAMBLE + b"".join(section(number, vec(items)) for number, items in parts if items) + self._names()
 
+    def _own_functions(self, exported: dict[str, int]) -> Iterator[tuple[bytes, bytes]]:
+        """Type and code of the functions behind those of the program. Those that are held take a name in `exported`."""
+        if not self.memories:
+            return
+        checks = self.metering.checks_of_copies() if self.metering else ()
+        for body in bulk.bodies(*checks):
+            yield bulk.TYPE, body
+        if self.metering is None or self.checkpoint is None:
+            return
+        yield metering.CHECKPOINT_TYPE, sized(self.metering.checkpoint(self.index[self.checkpoint]))
+        number = self.own + len(bulk.INSTRUCTIONS)
+        for text, one in self.wanted.items():
+            if one.is_held:
+                kind = self.program.type_of(one.item)
+                yield kind, sized(self.metering.held(exported[text], Reader(kind, 1).u32()))
+                number += 1
+                exported[text] = number
+
     def bulk_function(self, instruction: bytes) -> int:
-        """The function that stands for an instruction of `bulk`, behind those of the program."""
-        return len(self.outside) + len(self.functions) + bulk.INSTRUCTIONS.index(instruction)
+        """The function that stands for an instruction of `bulk`."""
+        return self.own + bulk.INSTRUCTIONS.index(instruction)
 
     def _module(self, item: Item) -> Module:
         return self.program.instances[item.instance].module
@@ -129,8 +172,26 @@ class _Emission:
         for item in self.functions:
             translation = translations[item.instance]
             pairs = self.reached.functions[item]
+            if self.metering is not None:
+                is_watched = self._is_watched(item, pairs)
+                pairs = self.metering.metered(pairs, is_watched=is_watched)
             bodies.append(sized(b"".join([plain + translation[indexed] for plain, indexed in pairs])))
         return bodies
+
+    def _is_watched(self, item: Item, pairs: Pairs) -> bool:
+        """Whether it may take longer than its fuel says: an interpreter's loop, or what calls a function of the host,
+        itself or through a table that none of the modules fills.
+        """
+        if self._module(item).names.get(item.number) in metering.WATCHED:
+            return True
+        calls = {indexed for _, indexed in pairs if indexed and indexed[0] in CALLS | INDIRECT_CALLS}
+        return any(self._leads_outside(item.instance, indexed) for indexed in calls)
+
+    def _leads_outside(self, instance: int, call: bytes) -> bool:
+        number = immediates(call)[-1]
+        if call[0] in CALLS:
+            return self.program.find(instance, FUNCTION, number).instance == OUTSIDE
+        return self.program.find(instance, TABLE, number) not in self.filled
 
     def _names(self) -> bytes:
         """The names of the functions, which traps and profilers show."""

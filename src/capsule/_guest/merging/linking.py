@@ -67,6 +67,14 @@ class Program:
             if isinstance(argument, Given)
         }
 
+    def given(self, source: tuple[str, str]) -> Item:
+        """The function from outside that one of the modules imports by these names. Raises Unmergeable."""
+        for one in self.instances:
+            for entry, argument in zip(one.module.imports, one.arguments, strict=True):
+                if (entry.module, entry.name) == source and isinstance(argument, Given):
+                    return Item(OUTSIDE, FUNCTION, argument.number)
+        raise Unmergeable(f"no function {source[1]!r} of {source[0]!r} that is taken from outside")
+
     def find(self, instance: int, kind: int, index: int) -> Item:
         """What an index of an instance stands for."""
         sources = self._sources[instance][kind]

@@ -25,30 +25,33 @@ from .component import (
     write_bundle,
     write_instantiate,
 )
-from .emission import OUTSIDE_MODULE, emit
-from .linking import Exported, Item
+from .emission import OUTSIDE_MODULE, Wanted, emit
+from .linking import Exported
+from .metering import CHECKPOINT, has_loops
 from .module import FUNCTION
 from .wiring import LIFT, Wiring
 
 
-def merge(component: bytes, hot: Sequence[str] = ()) -> bytes:
+def merge(component: bytes, hot: Sequence[str] = (), *, is_metered: bool = False) -> bytes:
     """`component` with its linked core modules merged: the same imports, exports and behaviour, the same each time.
 
-    `hot` are names of functions that are called through a table often (see `hot`). Takes a second or two for the guest.
-    Raises Unmergeable if there is something in it that merging does not know.
+    `hot` are names of functions that are called through a table often (see `hot`). If it `is_metered`, its code counts
+    its fuel (see `metering`). Takes a second or two for the guest. Raises Unmergeable if there is something in it that
+    merging does not know.
     """
     parts = read_component(component)
-    return _Rewriting(Wiring(parts)).component(hot)
+    return _Rewriting(Wiring(parts), is_metered).component(hot)
 
 
 class _Rewriting:
     """The component written anew: what stays is copied, and what it needs of core things is put before it."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, is_metered: bool) -> None:
         self._wiring = wiring
         self._program, self._outside = wiring.program()
+        self._checkpoint = self._program.given(CHECKPOINT) if is_metered else None
         self._place = {number: position for position, number in enumerate(wiring.merged)}
-        self._wanted: dict[str, Item] = {}
+        self._wanted: dict[str, Wanted] = {}
         self._modules: list[bytes] = [b""]  # the merged one first: its content is known at the end
         self._sections: list[bytes] = []
         self._instance_count = 0
@@ -70,7 +73,7 @@ class _Rewriting:
                 if number in self._wiring.late:
                     self._instance(number)
                 number += 1
-        self._modules[0] = emit(self._program, self._wanted, hot)
+        self._modules[0] = emit(self._program, self._wanted, hot, self._checkpoint)
         return PREAMBLE + b"".join(section(1, module) for module in self._modules) + b"".join(self._sections)
 
     def _add(self, number: int, entry: bytes) -> None:
@@ -87,7 +90,10 @@ class _Rewriting:
             self._canons[canon] = self._new(FUNCTION)
 
     def _option(self, option: Option) -> bytes:
-        return bytes([option.number]) + (u32(self._item(*option.item)) if option.item else b"")
+        if option.item is None:
+            return bytes([option.number])
+        is_held = self._checkpoint is not None and option.item[0] == FUNCTION
+        return bytes([option.number]) + u32(self._item(*option.item, is_held=is_held))
 
     def _new(self, kind: int) -> int:
         self._counts[kind] += 1
@@ -98,8 +104,10 @@ class _Rewriting:
         self._instance_count += 1
         return self._instance_count - 1
 
-    def _item(self, kind: int, index: int) -> int:
-        """The new index of a core item, which is made known first if need be."""
+    def _item(self, kind: int, index: int, *, is_held: bool = False) -> int:
+        """The new index of a core item, which is made known first if need be. One that `is_held` is called by the
+        host in the middle of what it hands over.
+        """
         source = self._wiring.source(kind, index)
         if isinstance(source, Canon):
             if source not in self._canons:
@@ -109,7 +117,7 @@ class _Rewriting:
         if source.instance in self._place:
             instance = self._merged_instance()
             item = self._program.exported(Exported(self._place[source.instance], name), kind)
-            name = self._export(name, item)
+            name = self._export(name, Wanted(item, is_held))
         else:
             instance = self._instances[source.instance]
         key = (kind, instance, name)
@@ -118,9 +126,9 @@ class _Rewriting:
             self._aliases[key] = self._new(kind)
         return self._aliases[key]
 
-    def _export(self, name: str, item: Item) -> str:
-        """The name under which the merged module exports `item`: its own, with a mark if another one took it."""
-        while self._wanted.setdefault(name, item) != item:
+    def _export(self, name: str, wanted: Wanted) -> str:
+        """The name under which the merged module exports it: its own, with a mark if another one took it."""
+        while self._wanted.setdefault(name, wanted) != wanted:
             name += "'"
         return name
 
@@ -147,4 +155,6 @@ class _Rewriting:
             items = {text: (kind, self._item(kind, own)) for text, (kind, own) in bundle.items.items()}
             arguments[name] = self._new_instance(write_bundle(items))
         self._modules.append(self._wiring.modules[one.module])
+        if self._checkpoint is not None and has_loops(self._modules[-1]):
+            raise Unmergeable("a module that stays what it is has a loop, in which nobody would count")
         self._instances[number] = self._new_instance(write_instantiate(len(self._modules) - 1, arguments))

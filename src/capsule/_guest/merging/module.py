@@ -94,14 +94,15 @@ def read_module(data: bytes) -> Module:
     return module
 
 
-def read_memories(data: bytes) -> Module:
-    """Only the memories of the module in `data`, and what they begin with."""
-    module = Module()
+def read_memory(data: bytes) -> tuple[bytes, list[Data]]:
+    """The limits of the first memory of the module in `data` (empty if it has none), and what stands there at first."""
+    limits, content = b"", list[Data]()
     for number, reader in sections(data, PREAMBLE):
-        if number in {5, 11}:
-            field, read = _SECTIONS[number]
-            setattr(module, field, read(reader))
-    return module
+        if number == 5 and reader.u32():
+            limits = _limits(reader)
+        elif number == 11:
+            content = _all_data(reader)
+    return limits, content
 
 
 def _read_custom(reader: Reader, module: Module) -> None:
@@ -216,12 +217,13 @@ def _bodies(reader: Reader) -> list[bytes]:
     return reader.vec(lambda: reader.take(reader.u32()))
 
 
-def _data(reader: Reader) -> list[Data]:
-    def one() -> Data:
-        reader.expect("the kind of a data segment", 0)
-        return Data(_constant(reader), reader.take(reader.u32()))
+def _data(reader: Reader) -> Data:
+    reader.expect("the kind of a data segment", 0)
+    return Data(_constant(reader), reader.take(reader.u32()))
 
-    return reader.vec(one)
+
+def _all_data(reader: Reader) -> list[Data]:
+    return reader.vec(lambda: _data(reader))
 
 
 _SECTIONS = {
@@ -234,6 +236,6 @@ _SECTIONS = {
     7: ("exports", _exports),
     9: ("elements", _elements),
     10: ("bodies", _bodies),
-    11: ("data", _data),
+    11: ("data", _all_data),
 }
 """The sections that merging knows, and where what they say goes. No start function, no tags, no passive segments."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from .linking import OUTSIDE, Item, Program
 from .module import FUNCTION, GLOBAL
-from .walk import Pairs, immediates, split
+from .walk import CALLS, Pairs, immediates, split
 
-CALLS = (0x10, 0x12)
 _REF_FUNC, _GLOBAL_SET = 0xD2, 0x24
 
 

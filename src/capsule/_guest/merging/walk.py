@@ -18,17 +18,23 @@ Space: TypeAlias = Literal["type", "function", "global", "table"]
 
 NUMBER = rb"[\x80-\xff]*+[\x00-\x7f]"
 """A pattern of one number in LEB128."""
-_PLAIN = (
-    rb"[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xc4\xd1]",  # unreachable ... select, all of arithmetic, ref.is_null
+STRAIGHT = (
+    rb"[\x00\x01\x05\x0f\x1a\x1b\x45-\xc4\xd1]",  # unreachable ... select, all of arithmetic, ref.is_null
     rb"[\x0c\x0d\x20-\x22\x41\x42]" + NUMBER,  # br, br_if, local.*, i32.const, i64.const
     rb"[\x28-\x3e][\x00-\x05]" + NUMBER,  # loads and stores, from the one memory
-    rb"[\x02-\x04][\x40\x6f\x70\x7b-\x7f]",  # block, loop, if, whose type is none or one value
     rb"[\x3f\x40]\x00",  # memory.size, memory.grow
     rb"\x43(?s:.{4})|\x44(?s:.{8})",  # f32.const, f64.const
     rb"\x1c\x01[\x6f\x70\x7b-\x7f]",  # select with a type
     rb"\xd0[\x6f\x70]",  # ref.null
     rb"\xfc[\x00-\x07]",  # trunc_sat
 )
+"""Patterns of instructions without an index that neither begin nor end a block."""
+
+NESTING = (
+    rb"[\x02-\x04][\x40\x6f\x70\x7b-\x7f]",  # block, loop, if, whose type is none or one value
+    rb"\x0b",  # end
+)
+_PLAIN = STRAIGHT + NESTING
 _INDEXED = (
     rb"[\x10\x12\x23\x24\xd2]" + NUMBER,  # call, return_call, global.get, global.set, ref.func
     rb"[\x11\x13]" + NUMBER + NUMBER,  # call_indirect, return_call_indirect
@@ -38,7 +44,8 @@ _INDEXED = (
 _RUN = rb"(?:" + rb"|".join(_PLAIN) + rb")*+"
 _ALL = re.compile(rb"(?:" + rb"|".join(_PLAIN + _INDEXED) + rb")*+")
 _PAIR = re.compile(rb"(" + _RUN + rb")((?:" + rb"|".join(_INDEXED) + rb")?)")
-_BR_TABLE = 0x0E
+BR_TABLE = 0x0E
+CALLS, INDIRECT_CALLS, TAIL_CALLS = {0x10, 0x12}, {0x11, 0x13}, {0x12, 0x13}
 BULK = 0xFC
 """The first byte of memory.copy and memory.fill, which have no index."""
 
@@ -67,7 +74,7 @@ def split(body: bytes) -> Pairs:
         pairs += _PAIR.findall(body, at, end)
         if end == len(body):
             break
-        if body[end] != _BR_TABLE:
+        if body[end] != BR_TABLE:
             raise Unmergeable(f"an instruction that merging does not know: {body[end : end + 4].hex(' ')}")
         at = _end_of_br_table(body, end)
         pairs.append((body[end:at], b""))
