@@ -26,7 +26,7 @@ MAX_FUEL = (1 << 63) - 1
 """wasmtime counts fuel in an unsigned 64-bit integer; a signed one leaves room for its own bookkeeping."""
 
 UNMETERED = MAX_FUEL + 1
-"""Stands for fuel that is not counted: more than any number of units."""
+"""Stands for no limit: more than any number of units."""
 
 COMPUTE_LEVELS = {"LOW": 100_000_000, "MEDIUM": 2_000_000_000, "HIGH": 50_000_000_000, "UNMETERED": UNMETERED}
 

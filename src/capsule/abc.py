@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine holds one sandbox to. Plain numbers, sizes in bytes."""
 
     fuel: int
-    """Units; `capsule.policy.UNMETERED`: none are counted, and each ending says 0."""
+    """Units; `capsule.policy.UNMETERED`: there is no limit, and each ending says 0."""
 
     ram: int
     max_output: int

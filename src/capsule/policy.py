@@ -59,8 +59,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     compute: int | str = "MEDIUM"
-    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`), an exact number, or `"UNMETERED"`: it is not counted, which makes
-    what computes faster, and `timeout` alone ends it."""
+    """Fuel: a level (`"LOW"`, `"MEDIUM"`, `"HIGH"`), an exact number, or `"UNMETERED"`: no limit, so that
+    `timeout` alone ends it."""
 
     ram: int | str = "128MB"
     """Most linear memory of the sandbox, at most 4 GB."""
