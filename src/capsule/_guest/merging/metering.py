@@ -137,7 +137,7 @@ class _Region:
 
     @property
     def cost(self) -> int:
-        """In units of fuel: one for two bytes, which is about an instruction. So what programs burn is 0.7 to 1.4 of the
-        instructions that they run, and 0.9 most often.
+        """In units of fuel: one for two bytes, which is about an instruction. What programs burn is 0.7 to 1.4 of the
+        instructions that they run, 0.9 most often.
         """
         return max(1, self._size >> 17)
