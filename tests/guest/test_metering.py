@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from wasmtime import _bindings, wat2wasm
 from wasmtime import component as wc
 
 from capsule._engine.loaded import make_engine
+from capsule._guest.cache import CompiledGuest
 from capsule._guest.merging import Unmergeable, binary, component, merge, metering, module, walk
 
 TEXT = """
@@ -207,3 +209,9 @@ def test_its_memory_is_no_guests() -> None:
     (exports,) = (reader for number, reader in component.sections(code, module.PREAMBLE) if number == 7)
     kinds = exports.vec(lambda: (exports.name(), exports.byte(), exports.u32()))
     assert [index for _, kind, index in kinds if kind == module.MEMORY] == [0]
+
+
+def test_the_loop_of_the_interpreter_is_watched(guest: CompiledGuest) -> None:
+    """By its name, which a new CPython may have changed."""
+    code = Path(guest.file).read_bytes()
+    assert all(b"::" + name + b"\0" in code for name in metering.WATCHED)
