@@ -179,11 +179,7 @@ class _Emission:
         return bodies
 
     def _is_watched(self, item: Item, pairs: Pairs) -> bool:
-        """Whether it may take longer than its fuel says: an interpreter's loop, or what calls a function of the host,
-        itself or through a table that none of the modules fills.
-        """
-        if self._module(item).names.get(item.number) in metering.WATCHED:
-            return True
+        """Whether it calls a function of the host, itself or through a table that none of the modules fills."""
         calls = {indexed for _, indexed in pairs if indexed and indexed[0] in CALLS | INDIRECT_CALLS}
         return any(self._leads_outside(item.instance, indexed) for indexed in calls)
 

@@ -27,8 +27,8 @@ from .component import (
 )
 from .emission import OUTSIDE_MODULE, Wanted, emit
 from .linking import Exported
-from .metering import CHECKPOINT, has_loops
-from .module import FUNCTION
+from .metering import CHECKPOINT
+from .module import FUNCTION, read_module
 from .wiring import LIFT, Wiring
 
 
@@ -155,6 +155,6 @@ class _Rewriting:
             items = {text: (kind, self._item(kind, own)) for text, (kind, own) in bundle.items.items()}
             arguments[name] = self._new_instance(write_bundle(items))
         self._modules.append(self._wiring.modules[one.module])
-        if self._checkpoint is not None and has_loops(self._modules[-1]):
-            raise Unmergeable("a module that stays what it is has a loop, in which nobody would count")
+        if self._checkpoint is not None and read_module(self._modules[-1]).bodies:
+            raise Unmergeable("a module that stays what it is has code, which would not be counted")
         self._instances[number] = self._new_instance(write_instantiate(len(self._modules) - 1, arguments))

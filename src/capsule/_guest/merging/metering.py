@@ -3,7 +3,7 @@
 The engine keeps its count in a register, which has to be put down and taken up again around each call, and looks at
 its epoch beside that: together a third of what a guest takes to compute. Here a function that calls others, and each
 turn of a loop, take what lies before them from a number in memory, and call the host when nothing is left. The host
-gives fuel for one slice at a time, so there is always an end.
+gives fuel for one slice at a time, so there is always an end; and loops look whether it wants an earlier one.
 
 The number lies in a memory of its own. No instruction of the guest's can name it (see `walk`), so whatever a program
 does to its own memory, it cannot reach what it is measured by. A function that neither calls nor loops ends by itself.
@@ -15,8 +15,7 @@ import re
 from typing import Final
 
 from .binary import s64, u32
-from .module import read_module
-from .walk import BR_TABLE, BULK, CALLS, INDIRECT_CALLS, NESTING, STRAIGHT, TAIL_CALLS, Pairs, split
+from .walk import BR_TABLE, BULK, CALLS, INDIRECT_CALLS, NESTING, STRAIGHT, Pairs
 
 CHECKPOINT: Final = ("capsule:host/calls@0.1.0", "checkpoint")
 """The host's function that is called when a slice is over, as the modules import it: without parameters or a result."""
@@ -25,16 +24,15 @@ CELL: Final = b"\x09\x10\x10\x00"
 """The type of that memory: sixteen bytes, never more. What is left of the slice, then what is less than 0 if the host
 wants to be called."""
 
-WATCHED: Final = {b"_PyEval_EvalFrameDefault"}
-"""Functions that also look whether the host wants to be called before the slice is burnt, as those do that call the
-host and those that copy. That is for what takes longer than its fuel says: a file, memory that is touched first, a
-processor that was taken away."""
-
 LARGE: Final = 100
 """Fuel of a function that neither calls nor loops from which on it is counted all the same."""
 
 PIECE: Final = 50_000
 """Fuel for a piece of a large copy (see `bulk`)."""
+
+MOST_HELD: Final = 1_000_000
+"""Fuel beyond its slice after which a function that is held traps. It allocates or frees, in memory of which a hostile
+program can have made a ring, and nobody else would end that."""
 
 HELD_TYPE: Final = b"\x7f\x01\x41\x00\x0b"
 """The global that says that the host may not be called now: an i32 that can be assigned, 0 at first."""
@@ -58,7 +56,9 @@ class Metering:
         self._call = b"\x10" + u32(checkpoint)
 
     def check(self, cost: int, *, is_watched: bool = False) -> bytes:
-        """Take `cost` from what is left, and call the host if that was too much, or if it wants to be called."""
+        """Take `cost` from what is left, and call the host if that was too much. If it `is_watched`, also when the host
+        wants to be called: that is for what may take longer than its fuel says.
+        """
         take = _ZERO + _ZERO + _LEFT + b"\x42" + s64(cost) + b"\x7d\x37" + _FIRST  # i64.const, i64.sub, i64.store
         look = _ZERO + _WANTED + b"\x84" if is_watched else b""  # i64.or
         return take + _ZERO + _LEFT + look + b"\x42\x00\x53\x04\x40" + self._call + b"\x0b"  # if it is below 0
@@ -70,14 +70,16 @@ class Metering:
         return self.check(1, is_watched=True), self.check(PIECE, is_watched=True)
 
     def metered(self, pairs: Pairs, *, is_watched: bool = False) -> Pairs:
-        """A function with its checks. If it `is_watched`, they also look whether the host wants to be called."""
+        """A function with its checks. It `is_watched` if it calls the host: a file may take long. So is each loop, which
+        may touch memory that is new, or far away.
+        """
         has_calls = any(indexed and indexed[0] in _CALLS for _, indexed in pairs)
-        pairs, rest = self._with_loops(pairs, is_watched)
+        pairs, rest = self._with_loops(pairs)
         if has_calls or rest >= LARGE:
             pairs = [pairs[0], (self.check(rest, is_watched=is_watched), b""), *pairs[1:]]
         return pairs
 
-    def _with_loops(self, pairs: Pairs, is_watched: bool) -> tuple[Pairs, int]:
+    def _with_loops(self, pairs: Pairs) -> tuple[Pairs, int]:
         """The checks of its loops, each with what lies in it outside of loops further inside; and what is in none."""
         done = [pairs[0]]
         regions = [_Region(0, 0)]  # the function, and the loops that we are in
@@ -100,12 +102,15 @@ class Metering:
                     depth -= 1
                     if kinds.pop():
                         loop = regions.pop()
-                        done[loop.place] = (self.check(loop.cost, is_watched=is_watched), b"")
+                        done[loop.place] = (self.check(loop.cost, is_watched=True), b"")
         return done, regions[0].cost
 
     def checkpoint(self, outside: int) -> bytes:
-        """The function that calls the host's, unless it must not be called. Its code, with its locals."""
-        return b"\x00\x23" + self._held + b"\x45\x04\x40\x10" + u32(outside) + b"\x0b\x0b"  # i32.eqz, if, call
+        """The function that calls the host's, unless it must not be called: then it traps, if that takes too long. Its
+        code, with its locals.
+        """
+        trap = _ZERO + _LEFT + b"\x42" + s64(-MOST_HELD) + b"\x53\x04\x40\x00\x0b"  # i64.lt_s, if, unreachable, end
+        return b"\x00\x23" + self._held + b"\x04\x40" + trap + b"\x05\x10" + u32(outside) + b"\x0b\x0b"  # else, call
 
     def held(self, function: int, parameters: int) -> bytes:
         """A function that calls `function` while the host must not be called: the host itself is in the middle of
@@ -114,12 +119,6 @@ class Metering:
         arguments = b"".join(b"\x20" + u32(number) for number in range(parameters))
         hold, release = (b"\x41" + value + b"\x24" + self._held for value in (b"\x01", b"\x00"))
         return b"\x00" + hold + arguments + b"\x10" + u32(function) + release + b"\x0b"
-
-
-def has_loops(code: bytes) -> bool:
-    """Whether a function of a core module might have a loop, or a tail call, with which it may be one."""
-    pairs = (pair for body in read_module(code).bodies for pair in split(body))
-    return any(b"\x03" in plain or (indexed and indexed[0] in {_LOOP, *TAIL_CALLS}) for plain, indexed in pairs)
 
 
 _BR_TABLE_FIRST = bytes([BR_TABLE])

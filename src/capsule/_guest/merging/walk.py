@@ -45,7 +45,7 @@ _RUN = rb"(?:" + rb"|".join(_PLAIN) + rb")*+"
 _ALL = re.compile(rb"(?:" + rb"|".join(_PLAIN + _INDEXED) + rb")*+")
 _PAIR = re.compile(rb"(" + _RUN + rb")((?:" + rb"|".join(_INDEXED) + rb")?)")
 BR_TABLE = 0x0E
-CALLS, INDIRECT_CALLS, TAIL_CALLS = {0x10, 0x12}, {0x11, 0x13}, {0x12, 0x13}
+CALLS, INDIRECT_CALLS = {0x10, 0x12}, {0x11, 0x13}
 BULK = 0xFC
 """The first byte of memory.copy and memory.fill, which have no index."""
 
