@@ -70,7 +70,7 @@ class Metering:
         return self.check(1, is_watched=True), self.check(PIECE, is_watched=True)
 
     def metered(self, pairs: Pairs, *, is_watched: bool = False) -> Pairs:
-        """A function with its checks. It `is_watched` if it calls the host: a file may take long. So is each loop, which
+        """A function with its checks. It `is_watched` if it calls the host: a file may take long. So is each loop: it
         may touch memory that is new, or far away.
         """
         has_calls = any(indexed and indexed[0] in _CALLS for _, indexed in pairs)
