@@ -74,7 +74,9 @@ def test_a_function(name: str) -> None:
     assert [shape(each) for each in ours.argtypes] == [shape(each) for each in theirs.argtypes]
 
 
-@pytest.mark.parametrize("name", ["wasm_component_model", "epoch_interruption", "consume_fuel", *SWITCHED_OFF])
+@pytest.mark.parametrize(
+    "name", ["wasm_component_model", "epoch_interruption", "consume_fuel", "wasm_custom_page_sizes", *SWITCHED_OFF]
+)
 def test_a_switch(name: str) -> None:
     """Each setting that we switch is a bool."""
     theirs = getattr(generated, f"_wasmtime_config_{name}_set")
