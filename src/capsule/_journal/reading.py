@@ -104,7 +104,11 @@ class JournalReader:
             limit = _MOST_NAMED + 1
             found = self._runs("WHERE substr(key, 1, ?) = ? ORDER BY id DESC LIMIT ?", (len(prefix), prefix, limit))
         if not found:
-            raise UsageError("no run is in the journal" if prefix == "last" else f"no run {prefix!r} is in the journal")
+            raise UsageError(
+                "no run is in the journal"
+                if prefix == "last"
+                else f"no run {prefix!r} is in the journal; `capsule ps` lists those that are"
+            )
         if len(found) > 1:
             keys = ", ".join([run.key for run in found[:_MOST_NAMED]] + ["..."] * (len(found) > _MOST_NAMED))
             raise UsageError(f"several runs begin with {prefix!r}: {keys}")

@@ -26,7 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 cache_app = typer.Typer(
-    cls=LeanGroup, help="Show the compiled guests of this machine, or clear them.", invoke_without_command=True
+    cls=LeanGroup,
+    help="Show the compiled guests and the packages of this machine, or clear them.",
+    invoke_without_command=True,
 )
 app.add_typer(cache_app, name="cache")
 
@@ -193,7 +195,7 @@ def setup() -> None:
 
 @cache_app.callback()
 def cache(context: typer.Context) -> None:
-    """Show the compiled guests of this machine, or clear them: `capsule cache clear`."""
+    """Show the compiled guests and the packages of this machine, or clear them: `capsule cache clear`."""
     if context.invoked_subcommand is None:
         from . import guest
 
@@ -202,7 +204,7 @@ def cache(context: typer.Context) -> None:
 
 @cache_app.command(cls=LeanCommand, epilog="Example: capsule cache clear")
 def clear() -> None:
-    """Remove every compiled guest; the next run builds it again."""
+    """Remove every compiled guest and all packages; the next run makes what it needs again."""
     from . import guest
 
     raise typer.Exit(guest.clear())
