@@ -33,10 +33,10 @@ async def running(peer: str | None) -> AsyncIterator[Rounds]:
         file = Path(folder) / "warm.py"
         file.write_text(SOURCE.format(number=4711), "utf-8")
         words, env = command(peer, "run", str(file))
-        timed(words, "4711", env)
+        timed(words, "4711", file.parent, env)
 
         async def run() -> list[float]:
-            return [timed(words, "4711", env) for _ in range(COUNT)]
+            return [timed(words, "4711", file.parent, env) for _ in range(COUNT)]
 
         yield {"warm": run}
 
@@ -45,12 +45,13 @@ async def running(peer: str | None) -> AsyncIterator[Rounds]:
 async def stage(code: str) -> AsyncIterator[Rounds]:
     """A process that ends there."""
     words = [sys.executable, "-c", f"{code}\nprint('there')"]
+    with tempfile.TemporaryDirectory() as folder:
 
-    async def run() -> list[float]:
-        return [timed(words, "there") for _ in range(COUNT)]
+        async def run() -> list[float]:
+            return [timed(words, "there", Path(folder)) for _ in range(COUNT)]
 
-    await run()
-    yield {"warm": run}
+        await run()
+        yield {"warm": run}
 
 
 BENCH = Bench(
