@@ -392,7 +392,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     about = Parser().parsestr(wheel.read(name).decode())
     assert (about["Name"], about["Version"]) == ("capsule", capsule.__version__)
     assert name.replace("METADATA", "licenses/LICENSE") in wheel.namelist()
-    assert b"capsule = capsule.cli.main:main" in wheel.read(name.replace("METADATA", "entry_points.txt"))
+    assert b"capsule = capsule.cli.main:command" in wheel.read(name.replace("METADATA", "entry_points.txt"))
     needs = about.get_all("Requires-Dist")
     assert {"wasmtime==50.0.1", "componentize-py==0.25.1"} <= set(needs)
     assert not {need for need in needs if need.startswith("trio") and "extra ==" not in need}

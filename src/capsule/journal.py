@@ -28,3 +28,7 @@ def __getattr__(name: str) -> Any:
     from ._journal import reading, tree
 
     return getattr(tree if name in {"Node", "tree_of"} else reading, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

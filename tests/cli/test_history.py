@@ -120,7 +120,10 @@ def test_it_is_the_projects(write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path(".capsule").exists()
     assert "hello.py" in capsule("ps").stdout
     done = capsule("trace", "zz")
-    assert (done.returncode, done.stderr) == (2, "error: no run 'zz' is in the journal; `capsule ps` lists those that are\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: no run 'zz' is in the journal; `capsule ps` lists those that are\n",
+    )
 
 
 def test_a_journal_that_cannot_be_written(write) -> None:

@@ -152,29 +152,53 @@ def test_the_collector_works_while_a_program_runs(write, guest: CompiledGuest) -
 
 
 ENDING = """
-import atexit, sys, threading
-from capsule.cli.main import main
+import atexit, sys, threading, time
+from capsule.cli.main import command
 sys.argv = ["capsule", "run", {file!r}]
 atexit.register(lambda: print("exit handlers ran", file=sys.stderr, flush=True))
-{looking_on}
+{more}
 try:
-    main()
+    command()
 finally:
     print("taken apart", file=sys.stderr, flush=True)
 """
 
 
+A_THREAD = "threading.Thread(target=lambda: (time.sleep(0.5), print('a thread ended', file=sys.stderr))).start()"
+
+
 @pytest.mark.parametrize(
-    ("looking_on", "is_taken_apart"),
-    [("", False), ("sys.setprofile(lambda *_: None)", True), ("threading.Timer(0.5, int).start()", True)],
-    ids=["nobody", "a profiler", "a thread"],
+    ("more", "is_taken_apart"),
+    [
+        ("", False),
+        (A_THREAD, False),
+        ("sys.setprofile(lambda *_: None)", True),
+    ],
+    ids=["nobody", "a thread", "a profiler"],
 )
-def test_how_the_process_ends(write, guest: CompiledGuest, looking_on: str, is_taken_apart: bool) -> None:
-    """At once, with its status, its output and the handlers of others; as usual where somebody looks on."""
+def test_how_the_process_ends(write, guest: CompiledGuest, more: str, is_taken_apart: bool) -> None:
+    """At once, with its status, its output, its threads and the handlers of others; as usual where somebody looks on."""
     file = write("ending.py", "def main():\n    print('said')\n    raise ValueError('no')\n")
-    code = ENDING.format(file=file, looking_on=looking_on)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-c", ENDING.format(file=file, more=more)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "said\n")
-    assert "ValueError: no" in done.stderr
+    assert ("a thread ended" in done.stderr) == (more == A_THREAD)
     assert done.stderr.count("exit handlers ran") == 1
     assert ("taken apart" in done.stderr) == is_taken_apart
+
+
+def test_a_profiler_sees_the_end(write, guest: CompiledGuest, tmp_path: Path) -> None:
+    """Since Python 3.12 without a function for it."""
+    script = write("profiled.py", "from capsule.cli.main import command\ncommand()\n")
+    words = ["-m", "cProfile", "-o", str(tmp_path / "profile"), script, "run", write("hello.py", HELLO)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "Hello from Capsule!\n"
+    assert (tmp_path / "profile").stat().st_size > 1000
+
+
+def test_main_comes_back(write, guest: CompiledGuest) -> None:
+    """To whoever calls it in a process of theirs: it ends with SystemExit."""
+    code = "import sys\nfrom capsule.cli.main import main\ntry: main()\nexcept SystemExit as end: print('status', end.code)"
+    words = [sys.executable, "-c", code, "run", write("hello.py", HELLO)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "Hello from Capsule!\nstatus 0\n"

@@ -40,7 +40,7 @@ def guest_sources() -> dict[str, bytes]:
 
 def _names_below(folder: str, start: str) -> Iterator[str]:
     """What of `folder` goes into the guest. Without pathlib, which takes longer for this than a sandbox to start."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != "js":

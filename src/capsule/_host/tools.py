@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Toolbox", "Tools", "make_tool_capability"]
 
-Toolbox = Sequence["Tool | Callable[..., Any]"]
+if TYPE_CHECKING:
+    Toolbox = Sequence[Tool | Callable[..., Any]]
+else:
+    Toolbox = Sequence  # without a tool, none of what makes one is loaded
 """Functions that guests may call: plain and async ones, bound methods, and Tools, which have limits of their own."""
 
 _MOST_NAME = 60  # characters of a name that a guest made up

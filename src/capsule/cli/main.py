@@ -9,8 +9,21 @@ import sys
 from .interrupts import INTERRUPTS
 
 
+def command() -> None:
+    """The console script: `main`, and then the process ends at once.
+
+    An interpreter that ends takes apart what it loaded, module by module: a thirtieth of a short run.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int) and not _is_watched():
+            _leave(end.code)
+        raise
+
+
 def main() -> None:
-    """Run the command that `sys.argv` names."""
+    """Run the command that `sys.argv` names. Ends with SystemExit."""
     _open_streams()
     INTERRUPTS.take_over()
     gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
@@ -44,21 +57,28 @@ def _is_plain_run(words: list[str]) -> bool:
 def _run(target: str | None = None, *args: str) -> None:
     from .run import Call, run
 
-    _leave(run(Call(target=target, args=list(args), argv=sys.argv[1:])))
+    sys.exit(run(Call(target=target, args=list(args), argv=sys.argv[1:])))
+
+
+def _is_watched() -> bool:
+    """Whether somebody waits for the end of the interpreter: a tracer, a profiler, a prompt."""
+    monitoring = getattr(sys, "monitoring", None)  # since 3.12
+    has_tools = monitoring is not None and any(monitoring.get_tool(number) for number in range(6))
+    return has_tools or bool(sys.gettrace() or sys.getprofile() or sys.flags.inspect)
 
 
 def _leave(status: int) -> None:
-    """End the process at once. An interpreter that ends takes apart what it loaded, module by module, which takes a
-    thirtieth of a short run. Not where somebody looks on (a tracer, a profiler, a thread): then as usual.
+    """End the process as an interpreter does: threads, exit handlers, streams. If one of these fails, it returns, and the
+    interpreter says so.
     """
     import atexit
-    import contextlib
     import threading
 
-    if sys.gettrace() is None and sys.getprofile() is None and threading.active_count() == 1:
-        atexit._run_exitfuncs()  # noqa: SLF001 - what ends an interpreter calls it, too
-        with contextlib.suppress(OSError, ValueError):  # a reader that is gone is told as usual
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    sys.exit(status)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError, KeyboardInterrupt):
+        return
+    os._exit(status)

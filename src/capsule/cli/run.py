@@ -79,7 +79,7 @@ async def _outcome(call: Call, screen: Screen, scope: Scope, args: list[Any], kw
             await stack.enter_async_context(runtime)
             _collect_from_now_on()
             ref = await runtime.spawn(scope.target, *args, **kwargs)
-        stack.callback(phases.end)  # the task may have begun another: a guest without a meter is built when it starts
+        stack.callback(phases.end)
         return await ref.outcome()
 
 
