@@ -68,8 +68,8 @@ def _is_watched() -> bool:
 
 
 def _leave(status: int) -> None:
-    """End the process as an interpreter does: threads, exit handlers, streams. If one of these fails, it returns, and the
-    interpreter says so.
+    """End the process as an interpreter does: threads, exit handlers, streams. If one of these fails, it returns, and
+    the interpreter says so.
     """
     import atexit
     import threading
