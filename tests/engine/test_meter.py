@@ -40,6 +40,16 @@ class Guest:
     def is_wanted(self) -> bool:
         return self._wanted.value < 0
 
+    def is_wanted_after(self, epochs: int) -> bool:
+        """Whether the last of so many epochs is the first that wants it back; it runs meanwhile."""
+        self.meter.enter()
+        for _ in range(epochs - 1):
+            self.epochs.begin()
+        was_wanted = self.is_wanted
+        self.epochs.begin()
+        self.meter.leave()
+        return self.is_wanted and not was_wanted
+
     def may_go_on(self, place: int) -> bool:
         return bool(ctypes.string_at(place))
 
@@ -98,27 +108,12 @@ def test_epochs(cell: Guest, is_here: bool, most: int) -> None:
     """While it runs, the end of its time is told to it; a slice that follows takes one epoch."""
     cell.meter.renew(10**9, is_here=is_here)
     cell.epochs.begin()  # not while it runs
-    cell.meter.enter()
-    for _ in range(most - 2):
-        cell.epochs.begin()
-    assert not cell.is_wanted
-    cell.epochs.begin()
-    assert cell.is_wanted
+    assert cell.is_wanted_after(most - 1)
     cell.meter.checkpoint()
-    cell.meter.leave()
     assert not cell.is_wanted
-    cell.meter.enter()
-    cell.epochs.begin()
-    assert cell.is_wanted
-    cell.meter.leave()
+    assert cell.is_wanted_after(1)
     cell.meter.begin_slice()  # after a wait
-    cell.meter.enter()
-    for _ in range(FIRST_EPOCHS - 1):
-        cell.epochs.begin()
-    assert not cell.is_wanted
-    cell.epochs.begin()
-    assert cell.is_wanted
-    cell.meter.leave()
+    assert cell.is_wanted_after(FIRST_EPOCHS)
     assert not cell.epochs.running
 
 

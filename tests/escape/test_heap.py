@@ -65,6 +65,22 @@ def main():
 """
 )
 
+FORGED = (
+    ALL_MEMORY
+    + """
+from wit_world.imports import calls
+
+def main(place, size):
+    memory = all_memory()
+    chunk = free_chunk(memory)
+    state = read(memory, chunk + 24) - 4 * read(memory, chunk + 28) - 304
+    calls.submit("nothing", "{}")
+    forged = bytes(8) + number(size) + bytes(memory[state + 12:state + 20]) + number(place)
+    memory[state:state + 24] = forged
+    return str(calls.next(-1.0))[:100]
+"""
+)
+
 TASK = (
     ALL_MEMORY
     + """
@@ -106,6 +122,16 @@ async def test_all_memory_is_to_be_had(write) -> None:
     """So that the others are not refused for another reason; when it ends, they need another way."""
     async with Runtime() as runtime:
         assert await runtime.run(write("reading.py", READING)) == "hello"
+
+
+@pytest.mark.parametrize("size", [1 << 28, 1 << 12])
+@pytest.mark.parametrize("place", [0xFFFFFF00, 0x7FFFFFF8, (29 << 20) + 3, 0x1000, 16, 0])
+async def test_a_forged_place_for_an_answer(write, place: int, size: int) -> None:
+    """Beyond the memory, or over what stands there: the sandbox alone ends, and nothing of the host's fails."""
+    async with Runtime(policy=Policy(compute="UNMETERED", ram="64MB", timeout="1s")) as runtime:
+        outcome = await (await runtime.spawn(write("forged.py", FORGED), place, size)).outcome()
+        assert outcome.error is None or outcome.error.error_type != "internal_error", outcome.error
+        assert await runtime.run(write("honest.py", "def main(): return 42")) == 42
 
 
 @pytest.mark.parametrize("compute", ["LOW", "UNMETERED"])

@@ -109,7 +109,7 @@ class CellMeter(Meter):
         self.address = -(-ctypes.addressof(self._room) // _LINE) * _LINE
         self._left = ctypes.c_int64.from_address(self.address)
         self._wanted = ctypes.c_int64.from_address(self.address + 8)
-        self._may_go_on = ctypes.c_int32.from_address(self.address + CELL_SIZE)
+        self._may_go_on = ctypes.c_uint8.from_address(self.address + CELL_SIZE)
         """Behind what the guest can touch: whether its call of `checkpoint` is over."""
         self._reserve = 0
         self._slice = FUEL_SLICE
