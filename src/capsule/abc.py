@@ -30,6 +30,10 @@ __all__ = [
     "too_large",
 ]
 
+FUEL_SPENT = "the task used up its fuel; `compute` limits it"
+FAMILY_SPENT = "the fuel of the family is used up; `family_compute` limits it"
+"""What an ending says whose `error_type` is "fuel_exhausted"."""
+
 
 class FuelAccount:
     """Fuel that several sandboxes burn together. Charged by the threads that run them, read by anybody.

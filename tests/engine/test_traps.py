@@ -13,7 +13,7 @@ from engine.components import Call, calling, doing, ending_of
 EXIT = calling("wasi:cli/exit@0.2.0", "exit", Call('(func (param "status" (result)))', "(param i32)", "(i32.const 1)"))
 
 PROVOKED = {
-    "fuel": (doing("(loop $again (br $again))"), "fuel_exhausted", "the task used up its fuel"),
+    "fuel": (doing("(loop $again (br $again))"), "fuel_exhausted", "the task used up its fuel; `compute` limits it"),
     "stack": (doing("(call $f)", "(func $f (call $f))"), "stack_overflow", "the task's native stack is exhausted"),
     "exit": (EXIT, "trap", "the task ended its own process"),
     "memory": (doing("", "(memory 1100)"), "memory_exhausted", "the guest does not fit into its memory limit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from capsule import Outcome, Policy, Runtime, task
+from capsule.abc import FAMILY_SPENT
 
 
 @task(compute="UNMETERED", ram="64MB", timeout="20s")
@@ -55,7 +56,7 @@ async def test_a_ceiling_counts() -> None:
     assert (cut.error.error_type, cut.execution.fuel_consumed) == ("fuel_exhausted", 100_000_000)
     shared = await outcome(count, 10**9, policy=Policy(family_compute="LOW"))
     assert shared.error is not None
-    assert (shared.error.error_type, shared.error.message) == ("fuel_exhausted", "the fuel of the family is used up")
+    assert (shared.error.error_type, shared.error.message) == ("fuel_exhausted", FAMILY_SPENT)
 
 
 async def test_a_sub_task_without_a_limit() -> None:

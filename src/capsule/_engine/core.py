@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..abc import Ending, FuelAccount, Limits, too_large
+from ..abc import FUEL_SPENT, Ending, FuelAccount, Limits, too_large
 from . import values
 from .callbacks import Aborted
 from .calls import Refused
@@ -98,7 +98,7 @@ class SandboxCore:
         if isinstance(refused, (Refused, values.TooLong)):
             return self.ending(error_type="denied", message=str(refused))
         if isinstance(refused, FuelSpent):
-            return self.ending(error_type="fuel_exhausted", message="the task used up its fuel")
+            return self.ending(error_type="fuel_exhausted", message=FUEL_SPENT)
         if isinstance(refused, Aborted):
             return self.ending(error_type="trap", message="the interpreter inside the sandbox aborted")
         if refused is not None:

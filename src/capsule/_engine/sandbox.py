@@ -13,7 +13,7 @@ import anyio.lowlevel
 from .. import abc
 from .._backend import Flag, checkpoint_function, event_type
 from .._values import ErrorType
-from ..abc import Ending, Limits, Listener
+from ..abc import FAMILY_SPENT, Ending, Limits, Listener
 from .calls import CallQueue
 from .carrier import NEVER, Carriers, Job, Step
 from .core import SandboxCore
@@ -43,8 +43,6 @@ CAN_RUN_HERE = sys.version_info < (3, 14)
 thread that is the application's (see `stack`)."""
 
 _CLOSED = Ending(error_type="cancelled", message="the sandbox is closed")
-
-_FAMILY_SPENT = "the fuel of the family is used up"
 
 
 class _CallJob(Job):
@@ -119,7 +117,7 @@ class _CallJob(Job):
                 self.is_here = False
                 if pending is Step.WAITING and core.store is not None:
                     core.store.meter.begin_slice()
-            return core.ending(error_type="fuel_exhausted", message=_FAMILY_SPENT)
+            return core.ending(error_type="fuel_exhausted", message=FAMILY_SPENT)
         finally:
             fiber.close()
 

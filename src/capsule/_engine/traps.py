@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 
 from .._values import ErrorType
+from ..abc import FUEL_SPENT
 
 _KNOWN: tuple[tuple[str, ErrorType, str], ...] = (
-    (r"all fuel consumed", "fuel_exhausted", "the task used up its fuel"),
+    (r"all fuel consumed", "fuel_exhausted", FUEL_SPENT),
     (r"call stack exhausted", "stack_overflow", "the task's native stack is exhausted (a value nested too deeply?)"),
     (r"Exited with i32 exit status", "trap", "the task ended its own process (os._exit); return from the task instead"),
     (

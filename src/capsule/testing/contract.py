@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from .._units import UNMETERED
-from ..abc import Ending, FuelAccount
+from ..abc import FAMILY_SPENT, Ending, FuelAccount
 from .opened import PATIENCE, PLENTY, Check, MakeEngine, Opened, open_sandbox, reply_of
 
 __all__ = ["ENGINE_CHECKS", "check_engine"]
@@ -243,7 +243,7 @@ async def check_fuel_account(make_engine: MakeEngine) -> None:
                 tasks.start_soon(_spin, each, spent)
         endings += [*spent, await idle.call("echo")]
         assert [ending.error_type for ending in endings] == [None, *["fuel_exhausted"] * 3]
-        assert {ending.message for ending in endings[1:]} == {"the fuel of the family is used up"}
+        assert {ending.message for ending in endings[1:]} == {FAMILY_SPENT}
         assert (endings[-1].fuel_consumed, account.is_empty) == (0, True)
         assert sum(ending.fuel_consumed for ending in endings) == 600_000_000 - account.left, (
             "each unit is charged once"

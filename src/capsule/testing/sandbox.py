@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 from .._units import UNMETERED
 from .._values import ErrorType
-from ..abc import Ending, Limits, Listener, Sandbox, too_large
+from ..abc import FAMILY_SPENT, FUEL_SPENT, Ending, Limits, Listener, Sandbox, too_large
 from .clock import Clock
 from .guest import FakeGuest, GuestEnd, Script
 
@@ -21,7 +21,6 @@ PAGE = 65536
 Starter = Callable[[Callable[[], Coroutine[Any, Any, None]]], bool]
 """Starts a task of the engine's and answers True, or answers False if the engine is not open."""
 
-_FAMILY_SPENT = "the fuel of the family is used up"
 
 _STOPPED: dict[ErrorType, str] = {
     "timeout": "the task ran longer than its timeout",
@@ -283,13 +282,13 @@ class FakeSandbox(Sandbox):
         if account is not None:
             account.spend(fuel)
         if self._burnt >= self.limits.fuel:
-            raise GuestEnd("fuel_exhausted", "the task used up its fuel")
+            raise GuestEnd("fuel_exhausted", FUEL_SPENT)
         self._check_account()
 
     def _check_account(self) -> None:
         account = self.limits.account
         if account is not None and account.is_empty:
-            raise GuestEnd("fuel_exhausted", _FAMILY_SPENT)
+            raise GuestEnd("fuel_exhausted", FAMILY_SPENT)
 
     def use_ram(self, size: int) -> None:
         """Count the peak of memory."""
