@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import anyio
 import pytest
 
 from capsule import Policy, Runtime, TaskFailed
-from capsule._engine import remover, workspace
+from capsule._engine import descriptors, remover, workspace
 from capsule._engine.workspace import Workspace, remove_some
 from capsule._guest.cache import CompiledGuest
 
@@ -248,6 +249,22 @@ def _at(root: Path) -> Workspace:
     space = Workspace.__new__(Workspace)
     space.limit, space.path, space._next = 1 << 30, str(root), 0.0
     return space
+
+
+def test_no_descriptor_is_left_to_look_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held open is not known then, which fails nobody; what lies in the folder counts as ever."""
+
+    def listdir(_path: object) -> list[str]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    (tmp_path / "file").write_bytes(bytes(100_000))
+    monkeypatch.setattr("capsule._engine.descriptors.os.listdir", listdir)
+    assert descriptors.below([str(tmp_path)]) is None
+    space = _at(tmp_path)
+    space._real_path, space._free = str(tmp_path), 0
+    assert not space.is_full(now=True)
+    space.limit = 1000
+    assert space.is_full(now=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors by way of /proc")

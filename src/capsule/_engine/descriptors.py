@@ -22,11 +22,17 @@ def count() -> int:
 
 
 def below(roots: Sequence[str]) -> list[str] | None:
-    """Those of something below `roots`, removed things too, as paths that lead to it; None where nobody knows."""
+    """Those of something below `roots`, removed things too, as paths that lead to it; None where nobody knows, and
+    when none is left to look with.
+    """
     if _PLACE != "/proc/self/fd":
         return None
+    try:
+        numbers = os.listdir(_PLACE)
+    except OSError:
+        return None
     found = []
-    for number in os.listdir(_PLACE):
+    for number in numbers:
         with contextlib.suppress(OSError):
             descriptor = f"{_PLACE}/{number}"
             path = os.readlink(descriptor)
