@@ -54,7 +54,7 @@ PRINTS = {
         "asks_too_often    denied",
         "more than 5 HTTP requests for one message and its sub-tasks is not allowed; Policy(max_requests=6) would allow it",
         "spends_with_its_family fuel_exhausted",
-        "the fuel of the family is used up",
+        "the fuel of the family is used up; `family_compute` limits it",
         "behaves           answered 'still here'",
         "outgrows_its_family denied",
         "a family with more than 400MB of ram is not allowed; a larger family_ram in the Policy would allow it (denied)",
