@@ -20,6 +20,7 @@ import pytest
 from capsule import CacheUnwritable, Runtime, SetupError, _child, _setup, task
 from capsule._guest import cache, key
 from capsule._guest.cache import CompiledGuest
+from capsule.cache import VARIABLE
 
 TELL = """
 import json, os, signal, sys
@@ -30,7 +31,7 @@ def tell(**line): print(json.dumps(line), flush=True)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -117,7 +118,7 @@ async def test_a_folder_that_only_the_child_finds_unwritable(child) -> None:
 async def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is noticed before anything is built."""
     (tmp_path / "file").write_text("in the way", "utf-8")
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(_setup, "CHILD", ["/nowhere/python"])
     with pytest.raises(CacheUnwritable, match="CAPSULE_CACHE_DIR"):
         await _setup.ensure_guest(lambda _: None)
@@ -229,7 +230,8 @@ def processes_of(folder: Path) -> list[int]:
 
 
 def left_in(folder: Path) -> list[str]:
-    return [entry.name for entry in folder.iterdir() if entry.suffix != ".lock"]
+    """Of builds: locks stay, and what is known of sources."""
+    return [file.name for file in folder.iterdir() if file.suffix != ".lock" and not file.name.startswith(key.SEEN)]
 
 
 async def cancel_at(phase: str, folder: Path) -> None:

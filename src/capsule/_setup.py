@@ -45,7 +45,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 def find_guest() -> CompiledGuest | None:
     """The guest if the cache has it whole. Never builds."""
-    return cache.find(key.key_of(_facts()))
+    return cache.find(key.key_here(_engine()))
 
 
 async def ensure_guest(progress: Progress | None = None) -> CompiledGuest:
@@ -95,9 +95,13 @@ async def _build_in_child(progress: Progress) -> CompiledGuest:
 
 
 def _facts() -> dict[str, str]:
+    return key.made_with(_engine())
+
+
+def _engine() -> str:
     from ._engine.version import tools_version
 
-    return key.made_with(tools_version())
+    return tools_version()
 
 
 # The child process.

@@ -14,8 +14,10 @@ import platformdirs
 import pytest
 from filelock import FileLock
 
+from capsule import cache as place
 from capsule._engine import version
 from capsule._guest import build, cache, key
+from capsule.cache import VARIABLE
 from capsule.errors import CacheUnwritable, SetupError
 
 CODE = b"native code " * 100
@@ -43,7 +45,7 @@ print(Path(found.file).read_bytes().decode(), found.min_ram, flush=True)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of a test, which does not exist yet."""
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -408,7 +410,7 @@ def test_sweep(processes, folder: Path) -> None:
 def test_a_folder_that_cannot_be_made(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the folder, the reason and the variable that moves it; looking into it is no error."""
     (tmp_path / "file").write_text("in the way", "utf-8")
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / where))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / where))
     assert cache.find(KEY) is None
     assert list(cache.entries()) == []
     assert cache.clear() == (0, 0)
@@ -424,7 +426,7 @@ def test_a_folder_that_the_system_refuses(where: str, tmp_path: Path, monkeypatc
     """Root is refused here as well, as on a read-only disk."""
     if where.startswith("/proc") and not Path("/proc/self/task").is_dir():
         pytest.skip("a folder of Linux")
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / where))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / where))
     with pytest.raises(CacheUnwritable, match="CAPSULE_CACHE_DIR"):
         make_guest()
 
@@ -458,7 +460,7 @@ def test_a_folder_of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch)
     if os.getuid() == 0:
         os.chown(folder, 12345, -1)
     else:
-        monkeypatch.setattr(cache.os, "getuid", lambda: 12345)
+        monkeypatch.setattr(place.os, "getuid", lambda: 12345)
     for attempt in (lambda: cache.find(KEY), make_guest):
         with pytest.raises(CacheUnwritable, match="belongs to another user"):
             attempt()
@@ -468,13 +470,13 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     """The variable, also with ~ and relative; empty or absent it is the user's own cache folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv(cache.VARIABLE, "here/cache")
+    monkeypatch.setenv(VARIABLE, "here/cache")
     assert cache.cache_folder() == tmp_path / "here" / "cache"
-    monkeypatch.setenv(cache.VARIABLE, "~/cache")
+    monkeypatch.setenv(VARIABLE, "~/cache")
     assert cache.cache_folder() == Path("~/cache").expanduser()
-    monkeypatch.setenv(cache.VARIABLE, "")
+    monkeypatch.setenv(VARIABLE, "")
     usual = cache.cache_folder()
-    monkeypatch.delenv(cache.VARIABLE)
+    monkeypatch.delenv(VARIABLE)
     assert cache.cache_folder() == usual
     assert "capsule" in usual.parts
 
@@ -485,7 +487,7 @@ def test_the_usual_cache_is_where_platformdirs_says(
     monkeypatch: pytest.MonkeyPatch, home: str | None, xdg: str | None
 ) -> None:
     """On Linux it is not asked, for it takes long to load."""
-    monkeypatch.delenv(cache.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     for name, value in (("HOME", home), ("XDG_CACHE_HOME", xdg)):
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
     assert cache.cache_folder() == platformdirs.user_cache_path("capsule", appauthor=False)

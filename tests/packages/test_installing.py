@@ -14,10 +14,10 @@ import pytest
 
 from capsule import CacheUnwritable, InvalidPackages, Runtime, SetupError, _installing
 from capsule._engine.engine import WasmEngine
-from capsule._guest import cache
 from capsule._guest.cache import CompiledGuest
 from capsule._installing import cached_packages, clear_packages, content_file, install, open_set
 from capsule._packages.shelf import key_of
+from capsule.cache import VARIABLE
 from packages.wheels import Index
 
 TELL = "import json, os, signal, subprocess, sys, time\ndef tell(**line): print(json.dumps(line), flush=True)\n"
@@ -26,7 +26,7 @@ TELL = "import json, os, signal, subprocess, sys, time\ndef tell(**line): print(
 @pytest.fixture(autouse=True)
 def folder(guest: CompiledGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

@@ -6,7 +6,6 @@ modules, and the guest must be the same wherever it is built.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -27,15 +26,20 @@ SHARED = {"_missing.py": "modules.py", "_json_text.py": "json_text.py"}
 _SUFFIXES = (".py", ".wit", ".wat")
 
 
-def guest_sources() -> dict[str, bytes]:
-    """Everything that goes into the guest, by its path inside it."""
+def source_files() -> dict[str, str]:
+    """All files that go into the guest, by their paths inside it."""
     names = sorted(_names_below(str(SDK), ""), key=lambda name: name.split("/"))
     if not names:
         raise SetupError(f"capsule_sdk is not installed beside capsule (looked in {SDK}); reinstall capsule")
-    found = {f"capsule_sdk/{name}": content_of(f"{SDK}/{name}") for name in names}
+    found = {f"capsule_sdk/{name}": f"{SDK}/{name}" for name in names}
     for name, module in SHARED.items():
-        found[f"capsule_sdk/{name}"] = content_of(str(Path(__file__).with_name(module)))
+        found[f"capsule_sdk/{name}"] = str(Path(__file__).with_name(module))
     return found
+
+
+def guest_sources() -> dict[str, bytes]:
+    """Everything that goes into the guest, by its path inside it."""
+    return {name: content_of(file) for name, file in source_files().items()}
 
 
 def _names_below(folder: str, start: str) -> Iterator[str]:
@@ -57,6 +61,8 @@ def content_of(file: str) -> bytes:
 
 def sources_digest() -> str:
     """A digest of `guest_sources`, names and contents."""
+    import hashlib  # as in key.py
+
     digest = hashlib.sha256()
     for name, content in guest_sources().items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)

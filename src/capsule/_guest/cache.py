@@ -7,19 +7,16 @@ write, and only if it is whole.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
-import stat
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from ..cache import cache_place, files_of, remove, why_not_private
 from ..errors import CacheUnwritable
+from .key import SEEN
 
-VARIABLE = "CAPSULE_CACHE_DIR"
 _CODE, _ABOUT, _SEEN = "guest.cwasm", "guest.json", "guest.seen"
 
 
@@ -45,18 +42,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 def cache_folder() -> Path:
     """Where compiled guests are kept: `CAPSULE_CACHE_DIR`, or the user's cache folder."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
-    if sys.platform == "linux":  # what platformdirs answers there; to load it takes longer than a sandbox to start
-        cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
-        if cache.startswith("/"):
-            return Path(cache, "capsule")
-        if home.startswith("/"):
-            return Path(home, ".cache", "capsule")
-    import platformdirs
-
-    return platformdirs.user_cache_path("capsule", appauthor=False)
+    return Path(cache_place())
 
 
 def prepare_folder() -> Path:
@@ -82,13 +68,9 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _check_owner(folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    status = folder.stat()
-    if status.st_uid not in (os.getuid(), 0):
-        raise CacheUnwritable(str(folder), "it belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise CacheUnwritable(str(folder), "others can write it, and native code is loaded from it")
+    reason = why_not_private(folder.stat())
+    if reason is not None:
+        raise CacheUnwritable(str(folder), reason)
 
 
 def entries() -> Iterator[tuple[Path, About | None]]:
@@ -155,6 +137,8 @@ def _size(parts: list[Path]) -> int:
 
 def _digest(parts: list[Path]) -> str:
     """Of names, sizes and contents."""
+    import hashlib  # as in key.py
+
     whole = hashlib.sha256()
     for file in parts:
         with file.open("rb") as content:
@@ -237,13 +221,16 @@ def sweep(key: str) -> None:
 def clear() -> tuple[int, int]:
     """Remove every guest, damaged ones too; answers how many there were and how many bytes they took.
 
-    A runtime that has one of them open keeps working, and one that is being built now stays. Raises CacheUnwritable.
+    A runtime that has one of them open keeps working, and one that is being built now stays. What is known of sources
+    goes along. Raises CacheUnwritable.
     """
     from filelock import FileLock, Timeout
 
     folder = cache_folder()
     count = size = 0
     with _writing(folder):
+        for seen in files_of(SEEN):
+            remove(seen)
         for key in sorted(_keys(folder)):
             lock = folder / f"guest-{key}.lock"
             with contextlib.suppress(Timeout), FileLock(lock, blocking=False):
