@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from string import ascii_letters
 
 from .errors import InvalidPolicy
 
@@ -87,9 +88,8 @@ def parse_size(value: int | str, field: str = "ram") -> int:
 
 @lru_cache(maxsize=1024)  # asked for with every message
 def _size_in(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    unit = _SIZE_UNITS.get(match[2].upper() or "B") if match else None
-    return float(match[1]) * unit if match and unit else -1
+    number, unit = _split(text)
+    return number * _SIZE_UNITS.get(unit.upper() or "B", -1)
 
 
 def parse_duration(value: float | str, field: str = "timeout") -> float:
@@ -109,8 +109,20 @@ def parse_duration(value: float | str, field: str = "timeout") -> float:
 
 @lru_cache(maxsize=1024)
 def _duration_in(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)\s*", text)
-    return float(match[1]) * _DURATION_UNITS[match[2]] if match else -1
+    number, unit = _split(text)
+    return number * _DURATION_UNITS.get(unit, -1)
+
+
+def _split(text: str) -> tuple[float, str]:
+    """The number in `text` and the letters behind it; 0 if it is anything else.
+
+    Without patterns: for the defaults alone, to compile them takes longer than the rest of this module.
+    """
+    words = text.strip()
+    number = words.rstrip(ascii_letters).rstrip()
+    whole, point, rest = number.partition(".")
+    is_number = number.isascii() and whole.isdigit() and (rest.isdigit() or not point)
+    return float(number) if is_number else 0, words[len(number) :].lstrip()
 
 
 def format_size(size: int) -> str:

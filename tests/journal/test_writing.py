@@ -295,6 +295,13 @@ def _with_a_trigger(path: Path) -> None:
     database.close()
 
 
+def _with_a_trigger_and_no_log(path: Path) -> None:
+    _with_a_trigger(path)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    database.close()
+
+
 def _corrupt(path: Path) -> None:
     path.write_bytes(b"this is no database, " * 1000)
 
@@ -316,6 +323,7 @@ NOT_OURS = {
     _foreign: "another program",
     _newer: "a newer capsule wrote it",
     _with_a_trigger: "its tables are not those",
+    _with_a_trigger_and_no_log: "its tables are not those",
     _corrupt: "SQLite cannot read it",
     _damaged: "SQLite cannot read it",
     _link: "cannot be read",

@@ -32,7 +32,7 @@ class Mappings:
         """Look at what the process has mapped and what it may; where nothing limits that, neither does this."""
         try:
             self._allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
-            with Path("/proc/self/maps").open("rb") as lines:
+            with Path("/proc/self/maps").open("rb", buffering=1 << 16) as lines:  # else a kilobyte with each look
                 mapped = sum(1 for _ in lines)
         except (OSError, ValueError):  # not Linux
             return

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 PATIENCE = 0.05
 """Seconds for another reader, who holds the lock for the moment in which it looks."""
+
+_LENGTH, _DIGITS = 12, frozenset("0123456789abcdef")
+"""Of a run's key."""
 
 _held: set[int] = set()
 
@@ -25,9 +27,11 @@ def lock_file(path: Path, key: str) -> Path:
 
 def keys_of_locks(path: Path) -> list[str]:
     """The runs that have a lock beside the database at `path`, whoever holds it. Raises OSError."""
-    pattern = re.compile(re.escape(path.name) + "-([0-9a-f]{12})[.]lock")
-    found = ((pattern.fullmatch(file.name), file) for file in path.parent.iterdir())
-    return [match[1] for match, file in found if match and file.is_file() and not file.is_symlink()]
+    start, end = f"{path.name}-", ".lock"
+    with os.scandir(path.parent) as found:
+        files = [file.name for file in found if file.name.startswith(start) and file.is_file(follow_symlinks=False)]
+    keys = [name[len(start) : -len(end)] for name in files if name.endswith(end)]
+    return [key for key in keys if len(key) == _LENGTH and _DIGITS.issuperset(key)]
 
 
 @contextlib.contextmanager
