@@ -10,7 +10,6 @@ sandbox that compiles is one beyond `max_sandboxes`, and the only one: a full ru
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +35,9 @@ MOST_GROWTH = 8
 
 MOST_SOURCE = 1 << 20
 """Characters of one program, with its modules."""
+
+MOST_KEY = 2048
+"""Characters of a program that is kept under its own text."""
 
 SHORT = 500
 """Characters; what is shorter runs twice as often before it is worth a sandbox."""
@@ -65,7 +67,7 @@ class Codes:
     def __init__(self, compiled: Compile, start_soon: Callable[..., None]) -> None:
         """`start_soon` is of the task group that owns the work."""
         self._compiled, self._start_soon = compiled, start_soon
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known: OrderedDict[str | bytes, _Known] = OrderedDict()
         self._size = 0
         self._is_busy = False
         self._is_closed = False
@@ -95,13 +97,13 @@ class Codes:
         self._is_closed = True
         self._known.clear()
 
-    async def _make(self, key: bytes, files: list[tuple[str, str]]) -> None:
+    async def _make(self, key: str | bytes, files: list[tuple[str, str]]) -> None:
         try:
             self._keep(key, _checked(await self._compiled(files), files))
         finally:
             self._is_busy = False
 
-    def _keep(self, key: bytes, code: tuple[str, ...]) -> None:
+    def _keep(self, key: str | bytes, code: tuple[str, ...]) -> None:
         known = self._known.get(key)
         if known is not None:  # else it was forgotten meanwhile
             known.code, known.is_settled = code, True
@@ -115,8 +117,13 @@ class Codes:
             self._size -= oldest.size
 
 
-def _key(files: list[tuple[str, str]]) -> bytes:
+def _key(files: list[tuple[str, str]]) -> str | bytes:
+    """What stands for these texts alone: a digest, or all of them if they are short, for hashlib is long to load."""
     texts = "".join(f"{len(path)}:{path}{len(source)}:{source}" for path, source in files)
+    if len(texts) <= MOST_KEY:
+        return texts
+    import hashlib
+
     return hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -108,6 +107,8 @@ def bad_item(value: Any, check: Callable[[Any], Any]) -> int | None:
 
     if not isinstance(value, list) or is_bad(0):
         return None
+    from bisect import bisect_left  # only for the line of a mistake
+
     return bisect_left(range(1, len(value) + 1), True, key=is_bad)
 
 

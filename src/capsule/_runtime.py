@@ -265,10 +265,7 @@ class Runtime:
         session and ends it when the runtime is left; `async with` ends it before. Raises InvalidPolicy, NameTaken,
         UsageError for a language that there is no guest for, and RuntimeClosed.
         """
-        world = self._opened()
-        check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
-        self._environment.check(subject.policy, subject.name)
+        subject = self._session_subject(language, policy)
         granted = self._tools.merged(Tools.of(tools))
         return Session(self._launcher.actor(subject, (), {}, name=name, tools=granted), subject)
 
@@ -279,10 +276,8 @@ class Runtime:
 
         As one run of a session. Cancelling ends the sandbox before it returns.
         """
+        subject = self._session_subject(language, policy)
         world = self._opened()
-        check_language(language)
-        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
-        self._environment.check(subject.policy, subject.name)
         grants = Grants(world)
         delivery = Delivery(
             world,
@@ -293,6 +288,13 @@ class Runtime:
             tools=self._tools.merged(Tools.of(tools)),
         )
         return evaluation_of(await delivery.run(), self._secrets, names_lost=False)
+
+    def _session_subject(self, language: str, policy: Policy | None) -> SessionSubject:
+        world = self._opened()
+        check_language(language)
+        subject = SessionSubject(self._policies.of_session(policy, world.engine), self._bare)
+        self._environment.check(subject.policy, subject.name)
+        return subject
 
     def actors(self) -> list[ActorRef]:
         """The living actors, oldest first."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ._hosts import normal_patterns
-from ._scrubbing import Scrubber, Table, TextScrubber
 from .errors import InvalidPolicy
+
+if TYPE_CHECKING:  # it is large, and most runtimes have no secrets
+    from ._scrubbing import Scrubber, Table, TextScrubber
 
 __all__ = ["NO_SECRETS", "Held", "Secret", "Secrets"]
 
@@ -89,7 +92,14 @@ class Secrets:
         if not isinstance(given, Mapping) or len(given) > MOST_SECRETS:
             raise InvalidPolicy(f"secrets: give at most {MOST_SECRETS} by name: {{'API_KEY': Secret(...)}}")
         self._held = [_held(name, secret) for name, secret in given.items()]
-        self._table = Table({held.value: held.placeholder for held in self._held})
+        if self._held:  # now, and not when something is looked through, which must not fail
+            self._table  # noqa: B018
+
+    @cached_property
+    def _table(self) -> Table:
+        from ._scrubbing import Table
+
+        return Table({held.value: held.placeholder for held in self._held})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -104,10 +114,14 @@ class Secrets:
 
     def scrubber(self) -> Scrubber:
         """For bytes that come in pieces."""
+        from ._scrubbing import Scrubber
+
         return Scrubber(self._table)
 
     def text_scrubber(self) -> TextScrubber:
         """For text that comes in pieces."""
+        from ._scrubbing import TextScrubber
+
         return TextScrubber(self._table)
 
     def scrub(self, text: str) -> str:
@@ -130,7 +144,7 @@ class Secrets:
 
     def scrub_bytes(self, data: bytes) -> bytes:
         """The same for bytes."""
-        return self._table.replace(data)
+        return self._table.replace(data) if self._held else data
 
     def scrub_value(self, value: Any) -> Any:
         """The same for all texts in a JSON value, keys included."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .._scrubbing import TextScrubber
 from .._secrets import Secrets
+
+if TYPE_CHECKING:  # as in _secrets
+    from .._scrubbing import TextScrubber
 
 
 class Printout:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._values import ActorSpec, TaskSpec
 from ..errors import InvalidProgram
-from .actors import RESERVED_METHODS, ActorReader, FindBase
 from .arguments import parameters_of, signature_of
 from .parsing import refusal
 from .settings import SETTINGS, SettingsReader
+
+if TYPE_CHECKING:
+    from .actors import ActorReader, FindBase
 
 __all__ = ["SETTINGS", "Declarations", "Definition", "Function", "classes_of", "declared_in", "functions_of", "spec_of"]
 
@@ -110,9 +113,15 @@ class _Reader:
     def __init__(self, tree: ast.Module, source: str, path: str, find_base: FindBase | None) -> None:
         self.tree, self.source, self.path = tree, source, path
         self.declarations = Declarations(tree)
-        self._actors = ActorReader({node.name: node for node in classes_of(tree)}, find_base)
+        self._find_base = find_base
         self._parts = 0
         self._seen: dict[str, tuple[str, int]] = {}
+
+    @cached_property
+    def _actors(self) -> ActorReader:
+        from .actors import ActorReader  # most programs have none
+
+        return ActorReader({node.name: node for node in classes_of(self.tree)}, self._find_base)
 
     def read(self) -> Iterator[TaskSpec | ActorSpec]:
         for node in _definitions_of(self.tree):
@@ -165,6 +174,8 @@ class _Reader:
             raise self._refused(f"the actors up to here have more than {MOST_PARTS:,} methods and bases", node)
 
     def _check_methods(self, actor: ActorSpec, node: ast.ClassDef) -> None:
+        from .actors import RESERVED_METHODS
+
         self._count(len(actor.methods), node)
         for method in actor.methods:
             if method.name in RESERVED_METHODS:

@@ -10,15 +10,18 @@ import stat
 import tokenize
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .._values import ActorSpec, Module, Program, TaskSpec
 from ..errors import InvalidProgram
-from .actors import FindBase
 from .arguments import check_arguments
 from .declarations import declared_in, functions_of, spec_of
 from .parsing import parse, refusal, too_deep
+
+if TYPE_CHECKING:
+    from .actors import FindBase
 
 __all__ = [
     "check_arguments",
