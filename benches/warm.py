@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,21 +10,40 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from benches._peers.environments import environment_of
 from benches._values import Bench, Here, Rounds, size
 from benches.edit import SOURCE, command, row, timed
 
 COUNT = size(5, quick=2)
 
+ALONE = "import sys\nprint('there')\n"
+SCRIPT = """
+import gc, os, sys
+gc.disable()
+from capsule.cli.bundle import Bundle
+from capsule.cli.later import put_off
+kept = Bundle()
+kept.open()
+put_off()
+{code}
+print("there", flush=True)
+kept.keep()
+os._exit(0)
+"""
+"""As the command begins and ends."""
+
 STAGES = {
-    "Python alone": "pass",
-    "+ the command": "import capsule.cli.commands",
-    "+ the engine": "import capsule.cli.commands, anyio, asyncio, capsule._engine.engine",
+    "Python alone": None,
+    "+ anyio, asyncio, msgspec": "import msgspec, anyio._backends._asyncio",
+    "+ the runtime": "import anyio._backends._asyncio, capsule.cli.run",
+    "+ the engine": "import anyio._backends._asyncio, capsule.cli.run, capsule._engine.engine, capsule._journal.writer",
     "+ the guest": (
-        "import pathlib, capsule.cli.commands, anyio, capsule._engine.loaded as loaded, capsule.guest as guest; "
+        "import anyio, anyio._backends._asyncio, pathlib, capsule.cli.run, capsule._engine.engine, "
+        "capsule._journal.writer, capsule._engine.loaded as loaded, capsule.guest as guest; "
         "loaded.LoadedGuest(pathlib.Path(anyio.run(guest.ensure_guest).file))"
     ),
 }
-"""What a Python process does that gets as far as this."""
+"""What a Python process does that gets as far as this; what the command does beyond the last is the run itself."""
 
 
 @asynccontextmanager
@@ -42,16 +62,24 @@ async def running(peer: str | None) -> AsyncIterator[Rounds]:
 
 
 @asynccontextmanager
-async def stage(code: str) -> AsyncIterator[Rounds]:
+async def stage(code: str | None) -> AsyncIterator[Rounds]:
     """A process that ends there."""
-    words = [sys.executable, "-c", f"{code}\nprint('there')"]
     with tempfile.TemporaryDirectory() as folder:
+        script = _script(folder, ALONE if code is None else SCRIPT.format(code=code))
+        words, env = [sys.executable, script], environment_of(Path(sys.executable))
 
         async def run() -> list[float]:
-            return [timed(words, "there", Path(folder)) for _ in range(COUNT)]
+            return [timed(words, "there", Path(folder), env) for _ in range(COUNT)]
 
         await run()
         yield {"warm": run}
+
+
+def _script(folder: str, text: str) -> str:
+    file = Path(folder, "script.py")
+    file.write_text(text, "utf-8")
+    os.utime(folder, (1, 1))  # the command keeps nothing while a folder has just changed
+    return str(file)
 
 
 BENCH = Bench(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,8 @@ NEVER = {
     *("dotenv", "idna", "importlib.metadata", "email", "zipfile", "tomllib", "capsule_sdk"),
     *("capsule._guest.slicing", "capsule._installing", "capsule._host.http_client", "capsule._host.look_up"),
     *("capsule._host.tool", "capsule._host.tool_shape", "capsule._host.tool_threads", "capsule._actor.requests"),
-    *("platformdirs", "capsule._journal.reading", "capsule._journal.tree", "capsule._child"),
+    *("platformdirs", "capsule._journal.reading", "capsule._journal.tree", "capsule._child", "hashlib"),
+    *("capsule._scrubbing", "capsule._guest.actors"),
 }
 """Each takes longer to load than a sandbox to start, and no run of a plain file needs one."""
 
@@ -202,3 +204,29 @@ def test_main_comes_back(write, guest: CompiledGuest) -> None:
     words = [sys.executable, "-c", code, "run", write("hello.py", HELLO)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "Hello from Capsule!\nstatus 0\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it cannot be removed")
+@pytest.mark.parametrize(
+    "words",
+    [("run", "hello.py"), ("run", "hello.py", "--json"), ("ps",), ("cache",), ("inspect", "x.py")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("cache", ["/nowhere", "here"])
+def test_a_current_folder_that_is_gone(tmp_path: Path, words: tuple[str, ...], cache: str) -> None:
+    """One line says so; what needs no folder works."""
+    code = "import os, sys\nos.rmdir(os.getcwd())\nfrom capsule.cli.main import command\ncommand()"
+    for given, status, said in ((words, 2, ""), (("--version",), 0, f"capsule {capsule.__version__}\n")):
+        place = tmp_path / "gone"
+        place.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *given],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=place,
+            env={**os.environ, "CAPSULE_CACHE_DIR": cache},
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (status, said)
+        assert done.stderr == ("error: the current folder is gone; change to one that is there\n" if status else "")

@@ -9,6 +9,7 @@ from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
+from . import bundle
 from .interrupts import INTERRUPTS
 from .run import FAILED, SUCCESS
 from .screen import Phases, Screen
@@ -45,6 +46,8 @@ def show() -> int:
         return FAILED
     if sets:
         screen.note(f"{_sets(sets)}, {format_size(size)}")
+    if kept := bundle.kept_bytes():
+        screen.note(f"{_OWN}, {format_size(kept)}")
     if not rows:
         screen.note("nothing is cached; `capsule setup` builds the guest")
         return SUCCESS
@@ -69,13 +72,20 @@ def clear() -> int:
     try:
         count, size = clear_cache()
         sets, more = clear_packages()
-    except CapsuleError as error:
+        kept = bundle.kept_bytes()
+        bundle.clear()
+    except (CapsuleError, OSError) as error:
         screen.error(str(error))
         return FAILED
     screen.result(f"removed {count} compiled {'guest' if count == 1 else 'guests'}, {format_size(size)}")
     if sets:
         screen.result(f"removed {_sets(sets)}, {format_size(more)}")
+    if kept:
+        screen.result(f"removed {_OWN}, {format_size(kept)}")
     return SUCCESS
+
+
+_OWN = "the byte code of this command"
 
 
 def _sets(count: int) -> str:

@@ -8,27 +8,37 @@ import sys
 
 from .interrupts import INTERRUPTS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
 
 def command() -> None:
     """The console script: `main`, and then the process ends at once.
 
     An interpreter that ends takes apart what it loaded, module by module: a thirtieth of a short run.
     """
+    _begin()
+    from .bundle import Bundle
+    from .later import put_off
+
+    kept = Bundle()
+    kept.open()
+    put_off()
     try:
         main()
     except SystemExit as end:
         if isinstance(end.code, int) and not _is_watched():
-            _leave(end.code)
+            _leave(end.code, kept)
         raise
 
 
 def main() -> None:
     """Run the command that `sys.argv` names. Ends with SystemExit."""
-    _open_streams()
-    INTERRUPTS.take_over()
-    gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
+    _begin()
     words = sys.argv[1:]
     try:
+        _check_folder(words)
         if _is_plain_run(words):
             _run(*words[1:])
         else:
@@ -40,10 +50,26 @@ def main() -> None:
         INTERRUPTS.let_go()
 
 
+def _begin() -> None:
+    _open_streams()
+    INTERRUPTS.take_over()
+    gc.disable()  # what is loaded stays, and most commands end before there is garbage worth looking for
+
+
 def _open_streams() -> None:
     """Whoever closed a stream wants nothing on it; open, its number is not the next file's."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the end, and nothing is loaded
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+def _check_folder(words: list[str]) -> None:
+    """Whoever removed the folder that this runs in hears of that, and not of what could not be found for it."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is not loaded yet
+    except OSError:
+        if words and not words[0].startswith("-"):
+            sys.stderr.write("error: the current folder is gone; change to one that is there\n")
+            sys.exit(2)
 
 
 def _is_plain_run(words: list[str]) -> bool:
@@ -67,7 +93,7 @@ def _is_watched() -> bool:
     return has_tools or bool(sys.gettrace() or sys.getprofile() or sys.flags.inspect)
 
 
-def _leave(status: int) -> None:
+def _leave(status: int, kept: Bundle) -> None:
     """End the process as an interpreter does: threads, exit handlers, streams. If one of these fails, it returns, and
     the interpreter says so.
     """
@@ -81,4 +107,6 @@ def _leave(status: int) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, KeyboardInterrupt):
         return
+    if sys.argv[1:2] == ["run"]:  # what others need besides is not worth a place in a file that each run reads
+        kept.keep()
     os._exit(status)

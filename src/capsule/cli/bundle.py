@@ -1,0 +1,257 @@
+"""The byte code of all modules that a run loads, in one file of the cache, found and read at once.
+
+A run that computes nothing is three hundred imports: each module is looked for in folders, opened and read, which is a
+sixth of its time. So what a run has loaded is kept together when it ends, and the next command takes it from there,
+under Python's own rule for byte code: it is good while its source has the time and size that it was compiled from. What
+is not kept, or has changed, is imported as ever, and the file is written anew. If a folder has changed in which modules
+are looked for, nothing is taken from the file, for what came there could hide another; and nothing is written while one
+has just changed, for who can say whether that was before or after a module was found.
+
+Only the console script does this: no application's imports are touched.
+"""
+
+from __future__ import annotations
+
+import marshal
+import mmap
+import os
+import sys
+import time
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
+
+from capsule.cache import cache_place, files_of, remove, replace_file, short_name, why_not_private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes longer to load than all of this
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import CodeType, ModuleType
+    from typing import Any
+
+    Stamp = tuple[int, int]
+    """Time and size of a source. Python's own byte code has the same two."""
+
+    Entry = tuple[str, str, str | None, bool, Stamp | None, int]
+    """The folder that it was found in; its file; where Python keeps its byte code; whether it is a package; the stamp
+    of its source, None for native code; the number of its part."""
+
+PREFIX = "modules-"
+MOST_FILES = 8
+"""One for each environment that has the command. Those that were written first go first."""
+
+MOST_PARTS = 8
+"""In one file. What a run loads that others did not is one more; then all is written anew."""
+
+_FORMAT, _NUMBER = 1, 8
+_NOWHERE = -1  # the part of what was found and put off: if it is loaded after all, Python's own byte code is read
+_SETTLED = 2  # seconds without a change: folders have their times in whole ones, as in the layers of an image
+
+
+class Bundle:
+    """Finds modules, in front of Python's own finder of files.
+
+    Modules that were written together are one part, and read together: they share their names, and to read them one by
+    one takes an eighth longer.
+    """
+
+    def __init__(self) -> None:
+        self._file, self._path, self._began = "", list(sys.path), int(time.time())
+        self._entries: dict[str, Entry] = {}
+        self._parts: list[memoryview] = []
+        self._read: dict[int, dict[str, CodeType]] = {}
+
+    def open(self) -> None:
+        """Take up what is kept for this interpreter and its `sys.path`, if it is whole, private and not stale, and find
+        modules from now on.
+        """
+        try:
+            made_for = _made_for()
+            self._file = f"{cache_place()}/{PREFIX}{short_name(repr(made_for))}"
+            self._take_up(_mapped(self._file), made_for)
+        except (OSError, EOFError, ValueError, TypeError):
+            pass  # there is none, or it is damaged: then all is imported as ever
+        if PathFinder in sys.meta_path:
+            sys.meta_path.insert(sys.meta_path.index(PathFinder), self)
+
+    def _take_up(self, whole: memoryview, made_for: tuple[Any, ...]) -> None:
+        begin = 2 * _NUMBER + int.from_bytes(whole[:_NUMBER], "little")
+        index = whole[2 * _NUMBER : begin]
+        if _number_of(index) != whole[_NUMBER : 2 * _NUMBER]:
+            return
+        known_for, times, entries, sizes = marshal.loads(index)  # noqa: S302 - private, as the guest is
+        if known_for == made_for and len(whole) == begin + sum(sizes) and _times(times) == times:
+            for size in sizes:
+                self._parts.append(whole[begin : begin + size])
+                begin += size
+            self._entries = entries
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the import system asks for it; None for what Python's own finder has to find."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        folder, origin, cached, is_package, stamp, part = entry
+        if folder not in path if path is not None else sys.path != self._path:
+            return None
+        if stamp is not None and stamp != _stamp(origin):
+            del self._entries[name]
+            return None
+        loader = ExtensionFileLoader(name, origin) if stamp is None else _Kept(name, origin, self, part)
+        spec = ModuleSpec(name, loader, origin=origin, is_package=is_package)
+        spec.has_location = True
+        spec.cached = cached
+        if is_package:
+            spec.submodule_search_locations = [os.path.dirname(origin)]
+        return spec
+
+    def take(self, name: str, part: int) -> CodeType | None:
+        """The byte code of a module, which is there once; None if it is not, or the part is damaged."""
+        if part == _NOWHERE:
+            return None
+        if part not in self._read:
+            self._read[part] = {}
+            try:
+                self._read[part] = marshal.loads(self._parts[part])  # noqa: S302 - as above
+            except Exception:  # noqa: BLE001 - whatever marshal says of bytes that are none of its own
+                self._entries, self._parts = {}, []
+        return self._read[part].pop(name, None)
+
+    def keep(self) -> None:
+        """Write down what this process has loaded that was not kept. Never raises: whatever is odd about a module, or
+        about the cache, costs nobody the run.
+        """
+        try:
+            if not sys.dont_write_bytecode and all(map(os.path.isabs, sys.path)):
+                self._keep()
+        except Exception:  # noqa: BLE001 - see above
+            return
+
+    def _keep(self) -> None:
+        if len(self._parts) == MOST_PARTS and self._new():
+            self._entries, self._parts = {}, []
+        entries = {**self._entries, **self._new()}
+        times = _times(_looked_through(entries))
+        is_settled = all(each is None or each + _SETTLED < self._began for each in times.values())
+        if is_settled and len(entries) > len(self._entries):
+            replace_file(self._file, self._written(entries, times))
+            for old in files_of(PREFIX)[MOST_FILES:]:
+                remove(old)
+
+    def _new(self) -> dict[str, Entry]:
+        made = ((name, _entry(name, len(self._parts))) for name in [*sys.modules] if name not in self._entries)
+        return {name: entry for name, entry in made if entry is not None}
+
+    def _written(self, entries: dict[str, Entry], times: dict[str, int | None]) -> Iterator[bytes]:
+        codes = {name: _code(name) for name, entry in entries.items() if entry[-1] == len(self._parts)}
+        parts = [*self._parts, memoryview(marshal.dumps(codes))]
+        index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
+        yield len(index).to_bytes(_NUMBER, "little")
+        yield _number_of(index)
+        yield index
+        yield from map(bytes, parts)
+
+
+class _Kept(SourceFileLoader):
+    """Loads a module from its kept byte code."""
+
+    def __init__(self, name: str, origin: str, bundle: Bundle, part: int) -> None:
+        super().__init__(name, origin)
+        self._bundle, self._part = bundle, part
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self._bundle.take(fullname, self._part) or super().get_code(fullname)
+
+
+def kept_bytes() -> int:
+    """What all of them take."""
+    return sum(os.path.getsize(file) for file in files_of(PREFIX))
+
+
+def clear() -> None:
+    """Remove all of them. A command that has one open keeps reading it. Raises OSError."""
+    for file in files_of(PREFIX):
+        remove(file)
+
+
+def _made_for() -> tuple[Any, ...]:
+    """What else decides what is found. A folder may be a link that leads elsewhere tomorrow."""
+    path = tuple((folder, os.path.realpath(folder)) for folder in sys.path)
+    return _FORMAT, sys.version, sys.flags.optimize, sys.pycache_prefix, path
+
+
+def _mapped(file: str) -> memoryview:
+    """The file's content. Raises OSError also if others can write it or its folder."""
+    with open(file, "rb", buffering=0) as opened:
+        if why_not_private(os.fstat(opened.fileno())) or why_not_private(os.stat(os.path.dirname(file))):
+            raise PermissionError(file)
+        if sys.platform == "win32":  # where a file that is mapped cannot be replaced
+            return memoryview(opened.read())
+        return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _number_of(index: memoryview | bytes) -> bytes:
+    """A few bytes that change with each of the index, which damage would make say other things."""
+    return (int.from_bytes(index, "little") % (2**64 - 59)).to_bytes(_NUMBER, "little")
+
+
+def _stamp(file: str) -> Stamp | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return int(status.st_mtime), status.st_size
+
+
+def _times(folders: Iterable[str]) -> dict[str, int | None]:
+    return {folder: _time(folder) for folder in folders}
+
+
+def _time(folder: str) -> int | None:
+    try:
+        return int(os.stat(folder).st_mtime)
+    except OSError:
+        return None
+
+
+def _looked_through(entries: dict[str, Entry]) -> set[str]:
+    """The folders that decide where these are found: those of the path, those that they are in, and those on the path
+    that have the name of one and are no package yet.
+    """
+    tops = {name for name in entries if "." not in name}
+    hiding = {f"{folder}/{name}" for folder in sys.path for name in tops}
+    return {*sys.path, *(entry[0] for entry in entries.values()), *filter(os.path.isdir, hiding)}
+
+
+def _entry(name: str, part: int) -> Entry | None:
+    """What is kept of a loaded module; None if it is not one that Python's own finder found in a file, or may not find
+    there again.
+    """
+    spec: Any = getattr(sys.modules.get(name), "__spec__", None)
+    put_off = getattr(spec, "loader", None)
+    loader = getattr(put_off, "real", put_off)
+    if type(loader) not in (SourceFileLoader, _Kept, ExtensionFileLoader) or spec.name != name:
+        return None
+    is_package, is_native = spec.submodule_search_locations is not None, type(loader) is ExtensionFileLoader
+    folder = os.path.dirname(os.path.dirname(spec.origin) if is_package else spec.origin)
+    stamp = None if is_native else _stamp(spec.origin)
+    if folder not in _places_above(name) or not (stamp or is_native):
+        return None
+    return folder, spec.origin, spec.cached, is_package, stamp, part if stamp and put_off is loader else _NOWHERE
+
+
+def _places_above(name: str) -> Sequence[str]:
+    """Where it is looked for: only in the path, or in the one folder of the package that it is in."""
+    above = name.rpartition(".")[0]
+    if not above:
+        return sys.path
+    package = sys.modules.get(above)
+    home = [os.path.dirname(getattr(package, "__file__", None) or "")]
+    return home if list(getattr(package, "__path__", ())) == home else ()
+
+
+def _code(name: str) -> CodeType | None:
+    """What is kept of a module. Read after its stamp: if the source changes meanwhile, this is stale."""
+    origin = sys.modules[name].__file__
+    assert origin is not None
+    return SourceFileLoader(name, origin).get_code(name)

@@ -1,0 +1,144 @@
+"""Modules that are loaded when they are asked for a name, and not where they are imported.
+
+What asyncio and anyio import for TLS and child processes, a run that has neither never touches: ssl alone takes as long
+to load as three sandboxes to start. Python 3.15 has `lazy import` for it (PEP 810); this does the same for a few
+modules of others. importlib.util.LazyLoader does not: on 3.11 a second `import` of a name loads its module.
+
+Only the console script does this: no application's imports are touched.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock
+from importlib.machinery import ModuleSpec, PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes longer to load than all of this
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any
+else:
+    ModuleType = type(sys)
+
+LATER = frozenset(
+    {
+        *("asyncio.sslproto", "asyncio.staggered", "asyncio.trsock", "ssl"),
+        *("base64", "copy", "fnmatch", "locale"),
+        *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
+    }
+)
+"""Each is imported by what a run loads, and asked for nothing. No packages: what is in one is found by its path."""
+
+PROMISED = ("anyio.streams.tls", "ssl", "SSLContext")
+"""Who takes which name from which of them, for annotations alone. It gets a class without anything, which gives way to
+the real one as soon as that is loaded; everybody else who asks has it loaded."""
+
+_OWN = {"__name__", "__loader__", "__package__", "__spec__", "__file__", "__cached__", "__class__"}
+"""What the import system sets."""
+
+
+class Later:
+    """Finds these modules first, as others would, and puts off what is in them."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the import system asks for it."""
+        if name not in LATER or name in sys.modules:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None and spec.submodule_search_locations is None:
+                    later: Any = _Loader(spec.loader)
+                    spec.loader = later
+                return spec
+        return None
+
+
+class _Loader:
+    """Another loader's, but for the moment in which it does its work."""
+
+    def __init__(self, real: Any) -> None:
+        self.real, self.lock, self.is_at_work = real, RLock(), False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A module without names."""
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Not yet."""
+
+
+class StandIn(ModuleType):
+    """A module that loads itself at the first question, and is one like any other from then on."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN or name == "__path__":  # which the import system asks for; it is no package
+            raise AttributeError(name)
+        if (sys._getframe(1).f_globals.get("__name__"), self.__name__, name) == PROMISED:  # noqa: SLF001
+            return _promise
+        _load(self)
+        if type(self) is StandIn:  # what it is being loaded with asks for something that is not there yet
+            raise AttributeError(f"module {self.__name__!r} is being loaded and has no {name!r} yet")
+        return getattr(self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _OWN:
+            _load(self)
+        ModuleType.__setattr__(self, name, value)  # it may be no stand-in any more
+
+    def __delattr__(self, name: str) -> None:
+        _load(self)
+        ModuleType.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        _load(self)
+        return dir(self) if type(self) is not StandIn else [*self.__dict__]
+
+
+_promise = type(PROMISED[2], (), {"__module__": PROMISED[1]})
+
+
+def _load(module: ModuleType) -> None:
+    """Load it in its own place. Whoever asks meanwhile waits, but for what it is being loaded with."""
+    spec = module.__spec__
+    assert spec is not None
+    loader: Any = spec.loader
+    if type(loader) is not _Loader:  # another thread was first, or somebody loaded it by hand
+        module.__class__ = ModuleType
+        return
+    with loader.lock:
+        if loader.is_at_work or type(module) is not StandIn:
+            return
+        loader.is_at_work = True
+        there = sys.modules.get(module.__name__)
+        sys.modules[module.__name__] = module  # a module may look for itself there, whatever somebody has done to it
+        try:
+            loader.real.exec_module(module)
+        finally:
+            loader.is_at_work = False
+            if there is None:
+                del sys.modules[module.__name__]
+            else:
+                sys.modules[module.__name__] = there
+        spec.loader = module.__loader__ = loader.real
+        module.__class__ = ModuleType  # type: ignore[assignment]
+    if module.__name__ == PROMISED[1]:
+        _keep_promise(module)
+
+
+def _keep_promise(module: ModuleType) -> None:
+    owner, name = sys.modules.get(PROMISED[0]), PROMISED[2]
+    if owner is not None and owner.__dict__.get(name) is _promise:
+        setattr(owner, name, getattr(module, name))
+
+
+def put_off() -> None:
+    """From now on. What is loaded already stays."""
+    if PathFinder in sys.meta_path:
+        sys.meta_path.insert(0, Later())

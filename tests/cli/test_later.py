@@ -1,0 +1,208 @@
+"""Modules that a command loads when they are asked for something: as if they had been loaded, but later."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+
+import capsule
+from capsule._guest.cache import CompiledGuest
+from capsule.cli.later import LATER
+from loops import LOOPS
+
+SRC = str(Path(capsule.__file__).parents[1])
+START = "import sys\nfrom capsule.cli.later import StandIn, put_off\nput_off()\n"
+
+
+def run(code: str, *words: str) -> str:
+    """What a process prints in which modules are put off."""
+    env = {**os.environ, "PYTHONPATH": SRC}
+    command = [sys.executable, "-c", START + code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_every_name_is_what_it_is(name: str) -> None:
+    """A module that was put off is the same module, with all that Python's own import gives it."""
+    code = f"""
+import importlib.util, {name} as module
+assert type(module) is StandIn and sys.modules[{name!r}] is module
+found = [module.__file__, module.__cached__, module.__package__, module.__name__, module.__spec__.origin]
+names = dir(module)
+assert type(module) is type(sys) and sys.modules[{name!r}] is module
+assert found == [module.__file__, module.__cached__, module.__package__, module.__name__, module.__spec__.origin]
+sys.meta_path.pop(0)
+del sys.modules[{name!r}]
+import {name} as real
+assert real is not module
+assert names == dir(real) and {{*vars(module)}} == {{*vars(real)}} and module.__doc__ == real.__doc__
+assert type(module.__loader__) is type(real.__loader__) and type(module.__spec__.loader) is type(module.__loader__)
+assert repr(module) == repr(real)
+"""
+    run(code)
+
+
+def test_nothing_is_loaded_before(guest: CompiledGuest, write) -> None:
+    """A run of a plain file imports all of them and loads none: who asks one for a name takes it off the list."""
+    code = """
+import atexit
+from capsule.cli.later import LATER
+atexit.register(lambda: print(sorted(name for name in LATER if type(sys.modules[name]) is not StandIn)))
+from capsule.cli.main import main
+main()
+"""
+    assert run(code, "run", write("hello.py", "def main():\n    return 'here'\n")) == "here\n[]"
+
+
+@pytest.mark.parametrize("name", ["__path__", "nothing"])
+def test_a_name_that_is_not_there(name: str) -> None:
+    """It is missing as ever."""
+    code = f"import base64\ntry: base64.{name}\nexcept AttributeError as error: print(error)"
+    expected = "__path__" if name == "__path__" else "module 'base64' has no attribute 'nothing'"
+    assert run(code) == expected
+
+
+QUESTIONS = {
+    "a star": "from base64 import *\nassert b64encode(b'a') == b'YQ=='",
+    "a star without __all__": "from ssl import *\nassert TLSVersion and create_default_context",
+    "a name": "from base64 import b64encode\nassert b64encode(b'a') == b'YQ=='",
+    "setting": "import copy\ncopy.deepcopy = 5\nassert copy.deepcopy == 5 and copy.copy",
+    "deleting": "import copy\ndel copy.deepcopy\nassert copy.copy and not hasattr(copy, 'deepcopy')",
+    "a patch": "import ssl\nfrom unittest import mock\nwith mock.patch('ssl.create_default_context') as it: assert ssl.create_default_context is it\nassert ssl.create_default_context is not it",
+    "its own text": "import base64\nassert base64.b64encode and 'Base16' in base64.__doc__",
+    "loading anew": "import importlib, base64\nassert importlib.reload(base64) is base64 and base64.b64encode and base64.b64decode",
+    "loading anew later": "import importlib, base64\nbase64.b64encode\nassert importlib.reload(base64) is base64 and base64.b64encode",
+    "a spec": "import importlib.util, base64\nassert importlib.util.find_spec('base64').origin == base64.__file__",
+    "its code": "import base64, inspect, pkgutil\nassert inspect.getsource(base64) and base64.__loader__.get_code('base64')",
+    "running it": "import base64, runpy\nassert runpy.run_module('base64')['b64encode']",
+    "all modules": "import base64, inspect, ssl, warnings\nwarnings.simplefilter('error')\ninspect.getmodule(inspect.currentframe())\nassert inspect.ismodule(ssl)",
+    "one that was taken away": "import ssl\ndel sys.modules['ssl']\nassert ssl.TLSVersion and 'ssl' not in sys.modules",
+    "pickling": "import fnmatch, pickle\nassert pickle.loads(pickle.dumps(fnmatch.fnmatch)) is fnmatch.fnmatch",
+    "a class of it": "import ssl\nclass Own(ssl.SSLContext): pass\nassert type(Own(ssl.PROTOCOL_TLS_CLIENT)) is Own",
+    "as anyone": "from ssl import SSLContext\nimport ssl\nassert type(SSLContext(ssl.PROTOCOL_TLS_CLIENT)) is SSLContext is ssl.SSLContext",
+    "a package of it": "import asyncio\nassert asyncio.sslproto is sys.modules['asyncio.sslproto'] and asyncio.sslproto.SSLProtocol",
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_whoever_asks(question: str) -> None:
+    """Each gets the answer of the module itself."""
+    run(QUESTIONS[question])
+
+
+def test_one_that_fails_is_tried_again() -> None:
+    """As an import is."""
+    code = """
+import ssl, importlib.machinery
+real = importlib.machinery.ExtensionFileLoader.create_module
+def fail(self, spec): raise ImportError("not today")
+importlib.machinery.ExtensionFileLoader.create_module = fail
+for _ in range(2):
+    try: ssl.TLSVersion
+    except ImportError as error: print(error)
+importlib.machinery.ExtensionFileLoader.create_module = real
+assert ssl.TLSVersion and ssl.create_default_context
+"""
+    assert run(code) == "not today\nnot today"
+
+
+def test_many_threads_ask_at_once() -> None:
+    """There is one module, and all of them get it whole."""
+    code = """
+import threading, ssl
+sys.setswitchinterval(1e-6)
+barrier, found = threading.Barrier(20), []
+def ask():
+    barrier.wait()
+    found.append((ssl.create_default_context.__module__, ssl.TLSVersion, ssl.get_server_certificate))
+threads = [threading.Thread(target=ask) for _ in range(20)]
+for each in threads: each.start()
+for each in threads: each.join()
+assert len(found) == 20 and len(set(found)) == 1, found
+assert type(ssl) is type(sys)
+"""
+    for _ in range(5):
+        run(code)
+
+
+def test_a_promised_class() -> None:
+    """anyio takes it by its name, for annotations; once ssl is loaded it has the real one."""
+    code = """
+import anyio.streams.tls as tls
+import ssl
+assert type(ssl) is StandIn and tls.ssl is ssl and isinstance(tls.SSLContext, type)
+real = ssl.SSLContext
+assert type(ssl) is type(sys) and tls.SSLContext is real is ssl.SSLContext
+"""
+    run(code)
+
+
+TLS = """
+import anyio, ssl
+from anyio.streams.tls import TLSListener
+assert "_ssl" not in sys.modules or sys.argv[4] == "trio"
+certificate, key, trusted, backend = sys.argv[1:]
+async def serve(stream):
+    async with stream:
+        await stream.send(b"hello")
+async def main():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.listeners[0].extra(anyio.abc.SocketAttribute.local_port)
+    async with TLSListener(listener, context) as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        ours = ssl.create_default_context(cafile=trusted)
+        async with await anyio.connect_tcp("127.0.0.1", port, ssl_context=ours, tls_hostname="localhost") as stream:
+            print(await stream.receive())
+        tasks.cancel_scope.cancel()
+anyio.run(main, backend=backend)
+"""
+
+OWN_TLS = """
+import asyncio, ssl
+certificate, key, trusted, _ = sys.argv[1:]
+async def serve(reader, writer):
+    writer.write(b"hello")
+    writer.close()
+async def main():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    ours = ssl.create_default_context(cafile=trusted)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=ours, server_hostname="localhost")
+    print(await reader.read())
+    writer.close()
+    server.close()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("code", "backend"), [*((TLS, backend) for backend in LOOPS), (OWN_TLS, "asyncio")])
+def test_tls(tmp_path: Path, code: str, backend: str) -> None:
+    """What it was put off for works, on both ends, by anyio's way and by asyncio's own."""
+    ca = trustme.CA()
+    names = [str(tmp_path / name) for name in ("certificate", "key", "trusted")]
+    made = ca.issue_cert("localhost")
+    made.cert_chain_pems[0].write_to_path(names[0])
+    made.private_key_pem.write_to_path(names[1])
+    ca.cert_pem.write_to_path(names[2])
+    assert run(code, *names, backend) == "b'hello'"
+
+
+def test_certificates_of_the_system() -> None:
+    """On macOS and Windows the client takes truststore's contexts, which are derived from ssl's."""
+    code = """
+import truststore, ssl
+context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+assert type(context) is truststore.SSLContext and isinstance(context, ssl.SSLContext)
+"""
+    run(code)
