@@ -123,7 +123,7 @@ def _load(module: ModuleType) -> None:
         finally:
             loader.is_at_work = False
             if there is None:
-                del sys.modules[module.__name__]
+                sys.modules.pop(module.__name__, None)
             else:
                 sys.modules[module.__name__] = there
         spec.loader = module.__loader__ = loader.real
