@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 
 TYPE_CHECKING = False
@@ -90,12 +91,20 @@ def files_of(start: str) -> list[str]:
     """
     folder = cache_place()
     try:
-        with os.scandir(folder) as found:
-            named = [each for each in found if _is_name(each.name, start)]
-            ours = [(each.stat().st_mtime, each.path) for each in named if each.is_file(follow_symlinks=False)]
+        names = [name for name in os.listdir(folder) if _is_name(name, start)]
     except OSError:  # it is not there, or is none
         return []
-    return [path for _, path in sorted(ours, reverse=True)]
+    times = {f"{folder}/{name}": _time_of(f"{folder}/{name}") for name in names}
+    return sorted((file for file, time in times.items() if time is not None), key=lambda file: -(times[file] or 0))
+
+
+def _time_of(file: str) -> float | None:
+    """When it was written; None if it is no file, or gone meanwhile."""
+    try:
+        status = os.lstat(file)
+    except OSError:
+        return None
+    return status.st_mtime if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_name(name: str, start: str) -> bool:

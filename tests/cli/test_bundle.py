@@ -22,8 +22,16 @@ from capsule.cli import bundle
 
 SRC = Path(capsule.__file__).parents[1]
 
-SCRIPT = """
+HAS_SETTLED = """
+import os
+from capsule.cli import bundle
+bundle._SETTLED -= int(os.environ["SETTLED"])
+"""
+"""Seconds ago: no test can set the time at which the system saw a change."""
+
+SCRIPT = f"""
 import sys
+{HAS_SETTLED}
 from capsule.cli.bundle import Bundle
 kept = Bundle()
 kept.open()
@@ -98,6 +106,7 @@ def run(tmp_path: Path, cache: Path, folders: list[Path], installed: Path) -> Ru
         env = {
             **environment(tmp_path, cache),
             "PYTHONPATH": os.pathsep.join(map(str, [*path, installed])),
+            "SETTLED": "1000000" if has_settled else "0",
             **variables,
         }
         if has_settled:
@@ -150,9 +159,17 @@ print(importlib.reload(pack.sub) is pack.sub, pack.sub.f.__code__.co_filename)
 def test_what_has_just_changed_is_not_kept(run: Run, folders: list[Path]) -> None:
     """Nobody knows whether a module that came while another was loaded should have been found in its place."""
     hide = f"open({str(folders[0] / 'thing.py')!r}, 'w').write('WORD = 3')"
-    assert run(f"import thing; {hide}; print(thing.WORD)") == "one"
+    assert run(f"import thing; {hide}; print(thing.WORD)", has_settled=False) == "one"
     assert run(has_settled=False) == run() == "3 SourceFileLoader"
     assert run() == "3 _Kept"
+
+
+def test_a_folder_whose_time_was_set_back(run: Run, folders: list[Path]) -> None:
+    """As those are that come out of an archive: it has changed all the same."""
+    hide = f"import os; open({str(folders[0] / 'thing.py')!r}, 'w').write('WORD = 3'); os.utime({str(folders[0])!r}, (1, 1))"
+    time.sleep(3.1)
+    assert run(f"import thing; {hide}; print(thing.WORD)", has_settled=False) == "one"
+    assert run(has_settled=False) == "3 SourceFileLoader"
 
 
 def edit(folders: list[Path]) -> None:
@@ -184,14 +201,23 @@ def hide_by_what_becomes_a_package(folders: list[Path]) -> None:
     (folders[0] / "thing" / "__init__.py").write_text("WORD = 'another'\n", "utf-8")
 
 
+def hide_by_what_becomes_a_package_beside(folders: list[Path]) -> None:
+    (folders[1] / "thing" / "__init__.py").write_text("WORD = 'another'\n", "utf-8")
+
+
 @pytest.mark.parametrize(
     "change",
-    [edit, edit_to_the_same_length, replace, hide_by_a_file, hide_by_a_package, hide_by_what_becomes_a_package],
+    [
+        *(edit, edit_to_the_same_length, replace, hide_by_a_file, hide_by_a_package),
+        *(hide_by_what_becomes_a_package, hide_by_what_becomes_a_package_beside),
+    ],
 )
 def test_what_changed_is_loaded_anew(run: Run, folders: list[Path], change: Callable[[list[Path]], None]) -> None:
     """At once, and then it is kept as it is now."""
     if change is hide_by_what_becomes_a_package:
         (folders[0] / "thing").mkdir()
+    if change is hide_by_what_becomes_a_package_beside:
+        (folders[1] / "thing").mkdir()
     run()
     assert run() == "one _Kept"
     change(folders)
@@ -250,6 +276,44 @@ def test_packages_in_several_places(run: Run, folders: list[Path]) -> None:
     assert run(code) == f"another one _Kept {paths}"
 
 
+def test_a_submodule_beside_a_folder(run: Run, folders: list[Path]) -> None:
+    """As above, in a package: the folder becomes one, too, or the package's path gets another place in front."""
+    package = folders[1] / "pack"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "import os\nif 'MORE' in os.environ: __path__.insert(0, os.environ['MORE'])\n", "utf-8"
+    )
+    (package / "sub.py").write_text("WORD = 'one'\n", "utf-8")
+    (folders[0] / "sub.py").write_text("WORD = 'two'\n", "utf-8")
+    code = "import pack.sub; print(pack.sub.WORD, type(pack.sub.__loader__).__name__)"
+    assert [run(code) for _ in range(2)] == ["one SourceFileLoader", "one _Kept"]
+    assert run(code, MORE=str(folders[0])) == "two SourceFileLoader"
+    assert run(code) == "one _Kept"
+    (package / "sub" / "__init__.py").write_text("WORD = 'another'\n", "utf-8")
+    assert run(code) == "another SourceFileLoader"
+
+
+def test_byte_code_of_another_kind(run: Run, tmp_path: Path, folders: list[Path]) -> None:
+    """Where Python goes by a digest of the source, or by nothing, so does the command."""
+    compiled = f"import py_compile; py_compile.compile({str(folders[1] / 'thing.py')!r}, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)"
+    run(compiled)
+    assert [run() for _ in range(3)] == ["one SourceFileLoader"] * 3
+
+
+def test_what_was_loaded_by_hand(run: Run, folders: list[Path]) -> None:
+    """It is not what an import would find."""
+    (folders[0] / "thing.py").write_text("WORD = 'another'\n", "utf-8")
+    code = f"""
+import importlib.util
+spec = importlib.util.spec_from_file_location("thing", {str(folders[1] / "thing.py")!r})
+thing = sys.modules["thing"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(thing)
+print(thing.WORD)
+"""
+    assert run(code) == "one"
+    assert run() == "another SourceFileLoader"
+
+
 def test_a_source_that_is_away_for_a_moment(run: Run, folders: list[Path]) -> None:
     """As while an editor writes it: what was loaded from it is not kept."""
     (folders[1] / "pack").mkdir()
@@ -306,7 +370,10 @@ def test_each_environment_has_its_own(run: Run, cache: Path, folders: list[Path]
 
 
 def parts_of(file: Path) -> list[int]:
-    data = file.read_bytes()
+    return sizes_in(file.read_bytes())
+
+
+def sizes_in(data: bytes) -> list[int]:
     sizes: list[int] = marshal.loads(data[16 : 16 + int.from_bytes(data[:8], "little")])[-1]
     return sizes
 
@@ -338,11 +405,12 @@ def test_it_does_not_grow_for_ever(run: Run, cache: Path, folders: list[Path]) -
         lambda data: data[:8] + b"\0" * (len(data) - 8),
         lambda data: data[:-4096] + b"\0" * 4096,
         lambda data: data[:-4096] + os.urandom(4096),
+        lambda data: data[: -sum(sizes_in(data))] + b"N" * sum(sizes_in(data)),
         lambda data: data.replace(b"SourceFile", b"sourceFile").replace(b"second", b"secund"),
     ],
     ids=[
         *("empty", "a few bytes", "a half", "cut", "longer", "random", "ones", "a number", "zeros"),
-        *("zeros at the end", "noise at the end", "other words"),
+        *("zeros at the end", "noise at the end", "nothing in it", "other words"),
     ],
 )
 def test_a_damaged_file(run: Run, cache: Path, damage: Callable[[bytes], bytes]) -> None:
@@ -442,12 +510,13 @@ def test_a_path_that_depends_on_the_current_folder(run: Run, cache: Path) -> Non
 
 # The command.
 
-COMMAND = """
+COMMAND = f"""
 import atexit, sys
+{HAS_SETTLED}
 from capsule.cli.main import command
-atexit.register(lambda: print(*{type(module.__spec__.loader).__name__ for name, module in sys.modules.items()
-    if name.startswith("capsule.") and name not in BEFORE}, file=sys.stderr))
-BEFORE = {*sys.modules, "capsule.cli.bundle", "capsule.cli.later", "capsule.cache"}
+atexit.register(lambda: print(*{{type(module.__spec__.loader).__name__ for name, module in sys.modules.items()
+    if name.startswith("capsule.") and name not in BEFORE}}, file=sys.stderr))
+BEFORE = {{*sys.modules, "capsule.cli.bundle", "capsule.cli.later", "capsule.cache"}}
 command()
 """
 
@@ -458,7 +527,7 @@ def commanded(tmp_path: Path, cache: Path, installed: Path) -> Callable[..., lis
     script = script_in(tmp_path / "bin", COMMAND)
 
     def commanded(*words: str) -> list[str]:
-        env = {**environment(tmp_path, cache), "PYTHONPATH": str(installed)}
+        env = {**environment(tmp_path, cache), "PYTHONPATH": str(installed), "SETTLED": "1000000"}
         settle(tmp_path)
         command = [sys.executable, str(script), *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, cwd=tmp_path, check=False)

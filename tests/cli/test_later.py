@@ -97,6 +97,64 @@ def test_whoever_asks(question: str) -> None:
     run(QUESTIONS[question])
 
 
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_none_asks_another(name: str) -> None:
+    """What one loads besides asks none of them, but asyncio's TLS for ssl: threads could wait for each other for ever."""
+    code = f"""
+import {", ".join(sorted(LATER))}
+before = {{*sys.modules}}
+dir(sys.modules[{name!r}])
+asked = [each for each in {sorted(LATER)!r} if type(sys.modules[each]) is not StandIn]
+print(asked, sorted(set(sys.modules) - before - OTHERS))
+"""
+    others = {"_ssl", "_socket", "_locale", "binascii", "msgspec._typing_utils", "struct", "_struct"}
+    asked = [name, "ssl"] if name == "asyncio.sslproto" else [name]
+    assert run(f"OTHERS = {others!r}{code}") == f"{asked} []"
+
+
+def test_another_thread_waits_for_the_rest(tmp_path: Path) -> None:
+    """What is there already is not given out before all is."""
+    (tmp_path / "base64.py").write_text(
+        "import time\ndef early(): return late\ntime.sleep(0.5)\nlate = 'whole'\n", "utf-8"
+    )
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import base64, threading, time
+first = threading.Thread(target=lambda: base64.late)
+first.start()
+time.sleep(0.2)
+print(base64.early())
+first.join()
+"""
+    assert run(code) == "whole"
+
+
+def test_a_finder_of_the_older_kind() -> None:
+    """Whatever it finds, nothing is put off behind its back."""
+    code = """
+import sys, warnings
+warnings.simplefilter("ignore")
+class Old: find_module = staticmethod(lambda name, path=None: None)
+sys.meta_path.insert(1, Old())
+import fnmatch
+print(type(fnmatch).__name__, fnmatch.fnmatch("a", "*"))
+"""
+    assert run(code) == "module True"
+
+
+def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """Half of it is not there, as half of a module that could not be imported is not."""
+    (tmp_path / "base64.py").write_text("half = 1\nraise ImportError('no')\n", "utf-8")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import base64
+for _ in range(2):
+    try: base64.half
+    except ImportError as error: print(error)
+"""
+    assert run(code) == "no\nno"
+
+
 def test_one_that_fails_is_tried_again() -> None:
     """As an import is."""
     code = """

@@ -7,33 +7,24 @@ sandboxes take to start. capsule calls sixty functions, so it takes the library 
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 _NAMES = {"win32": "_wasmtime.dll", "darwin": "_libwasmtime.dylib"}
 _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "ARM64": "aarch64"}
 
 
-def _folders() -> Sequence[str]:
-    """Where wasmtime-py is. The import system would list all that is installed beside it."""
-    for folder in sys.path:
-        if os.path.isfile(f"{folder}/wasmtime/__init__.py"):
-            return [f"{folder}/wasmtime"]
-    package = find_spec("wasmtime")
-    return (package and package.submodule_search_locations) or ()
-
-
 def _load() -> ctypes.CDLL:
+    package = find_spec("wasmtime")
     machine = platform.machine()
     home = f"{sys.platform}-{_MACHINES.get(machine, machine)}"
-    for folder in _folders():
-        file = f"{folder}/{home}/{_NAMES.get(sys.platform, '_libwasmtime.so')}"
-        if os.path.isfile(file):
-            return ctypes.CDLL(file)
+    for folder in (package and package.submodule_search_locations) or ():
+        file = Path(folder, home, _NAMES.get(sys.platform, "_libwasmtime.so"))
+        if file.is_file():
+            return ctypes.CDLL(str(file))
     from wasmtime import _ffi  # it knows other places, or says what is wrong
 
     loaded: ctypes.CDLL = _ffi.dll

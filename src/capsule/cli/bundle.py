@@ -15,6 +15,7 @@ from __future__ import annotations
 import marshal
 import mmap
 import os
+import stat
 import sys
 import time
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
@@ -26,6 +27,9 @@ if TYPE_CHECKING:  # typing takes longer to load than all of this
     from collections.abc import Iterable, Iterator, Sequence
     from types import CodeType, ModuleType
     from typing import Any
+
+    Time = tuple[int, int]
+    """When something changed, in seconds; its size, if it is no folder."""
 
     Stamp = tuple[int, int]
     """Time and size of a source. Python's own byte code has the same two."""
@@ -44,6 +48,9 @@ MOST_PARTS = 8
 _FORMAT, _NUMBER = 1, 8
 _NOWHERE = -1  # the part of what was found and put off: if it is loaded after all, Python's own byte code is read
 _SETTLED = 2  # seconds without a change: folders have their times in whole ones, as in the layers of an image
+
+
+_CODE = type((lambda: None).__code__)
 
 
 class Bundle:
@@ -92,7 +99,7 @@ class Bundle:
         if entry is None:
             return None
         folder, origin, cached, is_package, stamp, part = entry
-        if folder not in path if path is not None else sys.path != self._path:
+        if list(path) != [folder] if path is not None else sys.path != self._path:
             return None
         if stamp is not None and stamp != _stamp(origin):
             del self._entries[name]
@@ -112,10 +119,11 @@ class Bundle:
         if part not in self._read:
             self._read[part] = {}
             try:
-                self._read[part] = marshal.loads(self._parts[part])  # noqa: S302 - as above
+                self._read[part] = dict(marshal.loads(self._parts[part]))  # noqa: S302 - as above
             except Exception:  # noqa: BLE001 - whatever marshal says of bytes that are none of its own
                 self._entries, self._parts = {}, []
-        return self._read[part].pop(name, None)
+        code = self._read[part].pop(name, None)
+        return code if type(code) is _CODE else None
 
     def keep(self) -> None:
         """Write down what this process has loaded that was not kept. Never raises: whatever is odd about a module, or
@@ -131,9 +139,9 @@ class Bundle:
         if len(self._parts) == MOST_PARTS and self._new():
             self._entries, self._parts = {}, []
         entries = {**self._entries, **self._new()}
-        times = _times(_looked_through(entries))
-        is_settled = all(each is None or each + _SETTLED < self._began for each in times.values())
-        if is_settled and len(entries) > len(self._entries):
+        folders = _looked_through(entries)
+        times = _times(folders)
+        if len(entries) > len(self._entries) and max(map(_last_change, folders)) + _SETTLED < self._began:
             replace_file(self._file, self._written(entries, times))
             for old in files_of(PREFIX)[MOST_FILES:]:
                 remove(old)
@@ -142,7 +150,7 @@ class Bundle:
         made = ((name, _entry(name, len(self._parts))) for name in [*sys.modules] if name not in self._entries)
         return {name: entry for name, entry in made if entry is not None}
 
-    def _written(self, entries: dict[str, Entry], times: dict[str, int | None]) -> Iterator[bytes]:
+    def _written(self, entries: dict[str, Entry], times: dict[str, Time | None]) -> Iterator[bytes]:
         codes = {name: _code(name) for name, entry in entries.items() if entry[-1] == len(self._parts)}
         parts = [*self._parts, memoryview(marshal.dumps(codes))]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
@@ -165,7 +173,7 @@ class _Kept(SourceFileLoader):
 
 def kept_bytes() -> int:
     """What all of them take."""
-    return sum(os.path.getsize(file) for file in files_of(PREFIX))
+    return sum(stamp[1] for stamp in map(_stamp, files_of(PREFIX)) if stamp is not None)
 
 
 def clear() -> None:
@@ -177,7 +185,8 @@ def clear() -> None:
 def _made_for() -> tuple[Any, ...]:
     """What else decides what is found. A folder may be a link that leads elsewhere tomorrow."""
     path = tuple((folder, os.path.realpath(folder)) for folder in sys.path)
-    return _FORMAT, sys.version, sys.flags.optimize, sys.pycache_prefix, path
+    hooks = tuple(getattr(hook, "__qualname__", "") for hook in sys.path_hooks)
+    return _FORMAT, sys.version, sys.flags.optimize, sys.pycache_prefix, path, hooks
 
 
 def _mapped(file: str) -> memoryview:
@@ -203,30 +212,39 @@ def _stamp(file: str) -> Stamp | None:
     return int(status.st_mtime), status.st_size
 
 
-def _times(folders: Iterable[str]) -> dict[str, int | None]:
-    return {folder: _time(folder) for folder in folders}
+def _times(places: Iterable[str]) -> dict[str, Time | None]:
+    return {place: _time(place) for place in places}
 
 
-def _time(folder: str) -> int | None:
+def _time(place: str) -> Time | None:
     try:
-        return int(os.stat(folder).st_mtime)
+        status = os.stat(place)
     except OSError:
         return None
+    return int(status.st_mtime), 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+
+
+def _last_change(place: str) -> int:
+    """Whatever time somebody gave it afterwards; 0 if it is not there."""
+    try:
+        status = os.stat(place)
+    except OSError:
+        return 0
+    return int(max(status.st_mtime, status.st_ctime))
 
 
 def _looked_through(entries: dict[str, Entry]) -> set[str]:
-    """The folders that decide where these are found: those of the path, those that they are in, and those on the path
-    that have the name of one and are no package yet.
+    """The folders that decide where these are found: those of the path, those that they are in, and those that have the
+    name of one and may be, or become, a package in its place.
     """
-    tops = {name for name in entries if "." not in name}
-    hiding = {f"{folder}/{name}" for folder in sys.path for name in tops}
-    return {*sys.path, *(entry[0] for entry in entries.values()), *filter(os.path.isdir, hiding)}
+    within = {(folder, name) for folder in sys.path for name in entries if "." not in name}
+    beside = {(entry[0], name.rpartition(".")[2]) for name, entry in entries.items()}
+    named = {f"{folder}/{name}" for folder, name in within | beside}
+    return {*sys.path, *(entry[0] for entry in entries.values()), *filter(os.path.isdir, named)}
 
 
 def _entry(name: str, part: int) -> Entry | None:
-    """What is kept of a loaded module; None if it is not one that Python's own finder found in a file, or may not find
-    there again.
-    """
+    """What is kept of a loaded module; None if it is none that Python's own finder finds in a file, and will again."""
     spec: Any = getattr(sys.modules.get(name), "__spec__", None)
     put_off = getattr(spec, "loader", None)
     loader = getattr(put_off, "real", put_off)
@@ -235,19 +253,30 @@ def _entry(name: str, part: int) -> Entry | None:
     is_package, is_native = spec.submodule_search_locations is not None, type(loader) is ExtensionFileLoader
     folder = os.path.dirname(os.path.dirname(spec.origin) if is_package else spec.origin)
     stamp = None if is_native else _stamp(spec.origin)
-    if folder not in _places_above(name) or not (stamp or is_native):
+    if not (stamp or is_native) or _is_of_another_kind(spec.cached) or not _is_found(name, folder, spec.origin):
         return None
     return folder, spec.origin, spec.cached, is_package, stamp, part if stamp and put_off is loader else _NOWHERE
 
 
-def _places_above(name: str) -> Sequence[str]:
-    """Where it is looked for: only in the path, or in the one folder of the package that it is in."""
-    above = name.rpartition(".")[0]
-    if not above:
-        return sys.path
-    package = sys.modules.get(above)
-    home = [os.path.dirname(getattr(package, "__file__", None) or "")]
-    return home if list(getattr(package, "__path__", ())) == home else ()
+def _is_found(name: str, folder: str, origin: str) -> bool:
+    """Whether an import finds it there: in the path, or in the one folder of the package that it is in."""
+    above, path = name.rpartition(".")[0], None
+    if above:
+        package = sys.modules.get(above)
+        path = list(getattr(package, "__path__", ()))
+        if path != [os.path.dirname(getattr(package, "__file__", None) or "")] or path != [folder]:
+            return False
+    found = PathFinder.find_spec(name, path)
+    return found is not None and found.origin == origin
+
+
+def _is_of_another_kind(cached: str | None) -> bool:
+    """Whether Python's own byte code has another rule than time and size: a digest of the source, or none (PEP 552)."""
+    try:
+        with open(cached or "", "rb", buffering=0) as file:
+            return file.read(8)[4:] != bytes(4)
+    except OSError:
+        return False
 
 
 def _code(name: str) -> CodeType | None:

@@ -28,14 +28,15 @@ LATER = frozenset(
         *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
     }
 )
-"""Each is imported by what a run loads, and asked for nothing. No packages: what is in one is found by its path."""
+"""Each is imported by what a run loads, and asked for nothing. No packages: what is in one is found by its path. And no
+two whose loading asks for each other: threads could wait for ever, unseen by the locks of the import system."""
 
 PROMISED = ("anyio.streams.tls", "ssl", "SSLContext")
 """Who takes which name from which of them, for annotations alone. It gets a class without anything, which gives way to
 the real one as soon as that is loaded; everybody else who asks has it loaded."""
 
-_OWN = {"__name__", "__loader__", "__package__", "__spec__", "__file__", "__cached__", "__class__"}
-"""What the import system sets."""
+_OWN = {"__name__", "__loader__", "__package__", "__spec__", "__file__", "__cached__", "__class__", "__dict__"}
+"""What the import system sets, and asks for."""
 
 
 class Later:
@@ -48,7 +49,10 @@ class Later:
         if name not in LATER or name in sys.modules:
             return None
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
-            spec = finder.find_spec(name, path, target)
+            find = getattr(finder, "find_spec", None)
+            if find is None:  # one of the older kind, which 3.11 still asks
+                return None
+            spec: ModuleSpec | None = find(name, path, target)
             if spec is not None:
                 if spec.loader is not None and spec.submodule_search_locations is None:
                     later: Any = _Loader(spec.loader)
@@ -76,6 +80,14 @@ class _Loader:
 
 class StandIn(ModuleType):
     """A module that loads itself at the first question, and is one like any other from then on."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in _OWN:
+            loader = ModuleType.__getattribute__(self, "__spec__").loader
+            if type(loader) is _Loader and loader.is_at_work:
+                with loader.lock:  # a part of it is there, and another thread waits for the rest
+                    pass
+        return ModuleType.__getattribute__(self, name)
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN or name == "__path__":  # which the import system asks for; it is no package
@@ -115,11 +127,15 @@ def _load(module: ModuleType) -> None:
     with loader.lock:
         if loader.is_at_work or type(module) is not StandIn:
             return
-        loader.is_at_work = True
+        loader.is_at_work, before = True, {*module.__dict__}
         there = sys.modules.get(module.__name__)
         sys.modules[module.__name__] = module  # a module may look for itself there, whatever somebody has done to it
         try:
             loader.real.exec_module(module)
+        except BaseException:
+            for name in {*module.__dict__} - before:
+                del module.__dict__[name]
+            raise
         finally:
             loader.is_at_work = False
             if there is None:
