@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -14,6 +17,21 @@ DEEP = MAX_DEPTH + 1
 VALUES = st.recursive(
     st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
 )
+
+SMALL = """
+import threading
+from capsule._actor.decoding import decode
+def deep():
+    for opening, closing in ("[", "]"), ('{"a":', "}"):
+        try:
+            decode(opening * 9000 + "1" + closing * 9000)
+        except RecursionError:
+            print("RecursionError")
+threading.stack_size(1 << 20)
+thread = threading.Thread(target=deep)
+thread.start()
+thread.join()
+"""
 
 
 @pytest.mark.parametrize(
@@ -45,6 +63,20 @@ def test_too_deep(text: str) -> None:
 def test_wide_is_not_deep(text: str) -> None:
     """Many brackets side by side, or inside strings, are no depth."""
     check_depth(text)
+
+
+def test_a_string_without_an_end() -> None:
+    """It is looked through once, not once for each quote in it."""
+    began = time.process_time()
+    check_depth("[]" * DEEP + '"' + '\\"' * 40_000)
+    check_depth('["' + "[" * DEEP + "\\")
+    assert time.process_time() - began < 5
+
+
+def test_a_thread_with_a_small_stack() -> None:
+    """No value is so deep that decoding it ends the process."""
+    done = subprocess.run([sys.executable, "-c", SMALL], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "RecursionError\n" * 2), done.stderr
 
 
 @given(VALUES)

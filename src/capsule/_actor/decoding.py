@@ -16,11 +16,14 @@ LARGE = 100_000
 """Characters from which the collector is held back, and from which the payloads of host calls are decoded in turn."""
 
 MAX_DEPTH = 500
-"""Lists and objects in one another. CPython before 3.14 stops the decoder at its recursion limit; from 3.14 on that
-limit is the machine stack's, the decoder does not look at it, and a deep value ended the process."""
+"""Lists and objects in one another. CPython 3.11 stops the decoder at its limit of recursion. Later releases have
+another for functions in C: 3.13 stops it at ten thousand, for which a thread with a stack of 2 MB has no room, and from
+3.14 on the decoder does not look at it. A deep value ended the process."""
 
-_LOOK_FIRST = sys.version_info >= (3, 14)
-_STRING = rb'"(?s:[^"\\]|\\.)*+"'
+_LOOK_FIRST = sys.version_info >= (3, 12)
+_STRING = rb'"[^"\\]*+(?:\\(?s:.)[^"\\]*+)*+(?:"|\\?\Z)'
+"""One without an end takes all that is left. Else each quote in it would be tried, which takes time with its square."""
+
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # as signed bytes: one deeper, one less
 T = TypeVar("T")
