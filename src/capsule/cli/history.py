@@ -27,6 +27,9 @@ _WIDE = 10_000
 _STYLES = {"running": "cyan", "failed": "red", "interrupted": "red", "cancelled": "yellow"}
 _MINUTE = 60
 
+_DEEPEST = 400
+"""Messages and actors below one another in a JSON text."""
+
 
 def ps(*, limit: int, as_json: bool) -> int:
     """List the newest runs; answers the exit status."""
@@ -73,6 +76,7 @@ def trace(prefix: str, *, as_json: bool) -> int:
         left: list[Left] = []
         nodes = tree_of(_without_leaving(reader.entries(run), left))
         if as_json:
+            _check_depth(nodes)
             error = to_builtins(left[-1]) if left else None
             screen.result(json.dumps({"run": to_builtins(run), "error": error, "tree": to_builtins(nodes)}))
         else:
@@ -98,6 +102,17 @@ def _read(show: Callable[[Screen, JournalReader], None], *, as_json: bool = Fals
         screen.error(f"{one_line(str(file))}: it holds a number that is too large, or a tree that is too deep")
         return WRONG_CALL
     return SUCCESS
+
+
+def _check_depth(nodes: list[Node]) -> None:
+    """Raises RecursionError for a deeper tree than can be written: how much that is hangs on Python's release and on
+    the machine's stack, and who finds the end of that is killed.
+    """
+    depth = 0
+    while nodes:
+        if (depth := depth + 1) > _DEEPEST:
+            raise RecursionError
+        nodes = [child for node in nodes for child in node.children]
 
 
 # Runs.
