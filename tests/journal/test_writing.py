@@ -357,7 +357,7 @@ def test_a_place_that_cannot_be(place: str, tmp_path: Path, logged) -> None:
 
 
 READ_ONLY = """
-import logging, os, sys, anyio, anyio.to_thread, filelock, sqlite3, asyncio
+import logging, os, sys, anyio, anyio.to_thread, filelock, sqlite3, asyncio, urllib.parse
 from capsule import Started
 from capsule._journal import writer
 from capsule.journal import JournalReader, SqliteJournal
