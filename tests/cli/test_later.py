@@ -50,7 +50,10 @@ assert repr(module) == repr(real)
 
 
 def test_nothing_is_loaded_before(guest: CompiledGuest, write) -> None:
-    """A run of a plain file imports all of them and loads none: who asks one for a name takes it off the list."""
+    """A run of a plain file imports all of them and loads none: who asks one for a name takes it off the list.
+
+    The pathlib of 3.12 asks one at once.
+    """
     code = """
 import atexit
 from capsule.cli.later import LATER
@@ -58,7 +61,8 @@ atexit.register(lambda: print(sorted(name for name in LATER if type(sys.modules[
 from capsule.cli.main import main
 main()
 """
-    assert run(code, "run", write("hello.py", "def main():\n    return 'here'\n")) == "here\n[]"
+    loaded = ["fnmatch"] if sys.version_info[:2] == (3, 12) else []
+    assert run(code, "run", write("hello.py", "def main():\n    return 'here'\n")) == f"here\n{loaded}"
 
 
 @pytest.mark.parametrize("name", ["__path__", "nothing"])

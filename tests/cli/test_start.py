@@ -214,13 +214,16 @@ def test_main_comes_back(write, guest: CompiledGuest) -> None:
 )
 @pytest.mark.parametrize("cache", ["/nowhere", "here"])
 def test_a_current_folder_that_is_gone(tmp_path: Path, words: tuple[str, ...], cache: str) -> None:
-    """One line says so; what needs no folder works."""
+    """One line says so; what needs no folder works.
+
+    The path is a script's, without "": with it, 3.13 asks for the current folder whenever a module lacks a name.
+    """
     code = "import os, sys\nos.rmdir(os.getcwd())\nfrom capsule.cli.main import command\ncommand()"
     for given, status, said in ((words, 2, ""), (("--version",), 0, f"capsule {capsule.__version__}\n")):
         place = tmp_path / "gone"
         place.mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", code, *given],
+            [sys.executable, "-P", "-c", code, *given],
             capture_output=True,
             text=True,
             timeout=60,
