@@ -26,8 +26,11 @@ class Applications:
 
     def forget(self) -> None:
         """Make room for the next application, whose modules may have the same names."""
-        for name in set(sys.modules) - self._before:
-            if str(self.folder) in str(getattr(sys.modules[name], "__file__", None) or sys.modules[name]):
+        new = {name: sys.modules[name] for name in set(sys.modules) - self._before}
+        # Before any is gone: since 3.12 what a folder without __init__ says of itself needs the one above it.
+        places = {name: str(getattr(module, "__file__", None) or module) for name, module in new.items()}
+        for name, place in places.items():
+            if str(self.folder) in place:
                 del sys.modules[name]
 
 
