@@ -75,7 +75,11 @@ async def test_what_a_guest_started_ends_with_it(guest: CompiledGuest, write) ->
         async with Runtime() as runtime:
             assert await runtime.run(file) == 1
             assert runtime.actors() == []
-            assert (runtime._admission.live, runtime._admission.memory, runtime._admission.waiting) == (0, 0, 0)
+            assert runtime._admission.waiting == 0
+            assert runtime._admission.live <= 1  # its own sandbox may be on its way out
+            while runtime._admission.live:
+                await anyio.sleep(0.01)
+            assert runtime._admission.memory == 0
 
 
 async def test_a_failure_stays_in_its_tree(guest: CompiledGuest, write) -> None:
