@@ -24,7 +24,8 @@ HOST = sorted((SRC / "capsule").rglob("*.py"))
 SDK = sorted((SRC / "capsule_sdk").rglob("*.py"))
 
 LEVELS: list[set[str]] = [
-    {"_backend", "_hosts", "_mounts", "_spellings", "_toml", "_variables", "_versions", "cache", "errors"},
+    {"cache"},
+    {"_backend", "_hosts", "_mounts", "_spellings", "_toml", "_variables", "_versions", "errors"},
     {"_scrubbing", "_units"},
     {"_secrets", "policy"},
     {"_values"},

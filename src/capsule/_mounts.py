@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from .cache import VARIABLE, cache_place
+
 __all__ = ["WORKSPACE", "Mount", "anchored", "beyond", "from_here", "narrowed", "normal_mounts", "project_root"]
 
 Mode = Literal["ro", "rw"]
@@ -173,7 +175,20 @@ def _anchor(mount: Mount, root: Path, *, inside: bool) -> Mount:
         raise ValueError(f"{mount.host!r} {what}")
     if real.as_posix() == "/" or any(real.as_posix() == place or real.is_relative_to(place) for place in _SYSTEM):
         raise ValueError(f"{mount.host!r} is not given to any sandbox; name a folder of files")
-    return Mount(str(real), mount.guest, mount.mode)
+    found = Mount(str(real), mount.guest, mount.mode)
+    if found.is_writable and _is_about_the_cache(found):
+        reason = "is, or holds, the cache that capsule loads code from, so no program may write there"
+        raise ValueError(f"{mount.host!r} {reason}; give a folder beside it, or move the cache ({VARIABLE})")
+    return found
+
+
+def _is_about_the_cache(mount: Mount) -> bool:
+    """Whether the folder is the cache, in it, or above it. Who writes there writes what the next process runs."""
+    try:
+        cache = os.path.realpath(cache_place())
+    except OSError:  # below a current folder that is gone
+        return False
+    return _below(cache, mount.host) is not None or _below(mount.host, cache) is not None
 
 
 def _split(text: str) -> tuple[str, str | None, str]:

@@ -93,10 +93,13 @@ class Secrets:
             raise InvalidPolicy(f"secrets: give at most {MOST_SECRETS} by name: {{'API_KEY': Secret(...)}}")
         self._held = [_held(name, secret) for name, secret in given.items()]
         if self._held:  # now, and not when something is looked through, which must not fail
-            self._table  # noqa: B018
+            self._table = self._made_table()
 
     @cached_property
     def _table(self) -> Table:
+        return self._made_table()
+
+    def _made_table(self) -> Table:
         from ._scrubbing import Table
 
         return Table({held.value: held.placeholder for held in self._held})

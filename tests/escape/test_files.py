@@ -20,9 +20,10 @@ from typing import Any
 import anyio
 import pytest
 
-from capsule import Outcome, Policy, Runtime
+from capsule import InvalidPolicy, InvalidProgram, Outcome, Policy, RightsRefused, Runtime
 from capsule._engine import folders as engine_folders
 from capsule._guest.cache import CompiledGuest
+from capsule.cache import VARIABLE
 from loops import in_turn
 
 SECRET = "what nobody gave"
@@ -572,3 +573,42 @@ async def test_few_files_while_the_process_is_short_of_descriptors(
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+PLANT = (
+    "import os\nfrom capsule import task\n"
+    "@task(allowed_files=[{{'path': {path!r}, 'mode': 'rw'}}])\n"
+    "def main():\n"
+    "    found = [os.path.join(at, name) for at, _, names in os.walk('.') for name in names if name.startswith('modules-')]\n"
+    "    for file in found:\n"
+    "        with open(file, 'wb') as planted: planted.write(b'code of mine')\n"
+    "    return found\n"
+)
+
+
+@pytest.mark.parametrize("path", [".", "kept", "kept/cache", "kept/cache/deep", "link"])
+async def test_code_is_not_planted_in_the_cache(
+    path: str, guest: CompiledGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What capsule loads code from is no folder to write, nor is one that holds it, whatever a policy says."""
+    cache = tmp_path / "kept" / "cache"
+    (cache / "deep").mkdir(parents=True)
+    (cache / "modules-0123456789abcdef").write_bytes(b"ours")
+    (cache / "deep" / "modules-0123456789abcdef").write_bytes(b"ours")
+    (tmp_path / "beside").mkdir()
+    if path == "link":
+        (tmp_path / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "capsule.toml").touch()
+    (tmp_path / "main.py").write_text(PLANT.format(path=path), "utf-8")
+    (tmp_path / "other.py").write_text(PLANT.format(path="beside"), "utf-8")
+    async with Runtime() as runtime:
+        monkeypatch.setenv(VARIABLE, str(cache))
+        with pytest.raises((InvalidProgram, InvalidPolicy), match="CAPSULE_CACHE_DIR"):
+            async with Runtime(policy=Policy(allowed_files=[f"{tmp_path / 'beside'}:rw", f"{tmp_path / path}:rw"])):
+                raise AssertionError
+        with pytest.raises((InvalidProgram, RightsRefused), match="CAPSULE_CACHE_DIR"):
+            await runtime.run(str(tmp_path / "main.py"))
+    monkeypatch.undo()
+    async with Runtime(policy=Policy(allowed_files=[f"{tmp_path / 'beside'}:rw"])) as runtime:
+        assert await runtime.run(str(tmp_path / "other.py")) == []
+    assert {file.read_bytes() for file in cache.rglob("modules-*")} == {b"ours"}
