@@ -20,14 +20,11 @@ ALONE = "import sys\nprint('there')\n"
 SCRIPT = """
 import gc, os, sys
 gc.disable()
-from capsule.cli.bundle import Bundle
-from capsule.cli.later import put_off
-kept = Bundle()
-kept.open()
-put_off()
+from capsule.cli.main import hasten
+keep = hasten()
 {code}
 print("there", flush=True)
-kept.keep()
+keep()
 os._exit(0)
 """
 """As the command begins and ends."""

@@ -24,7 +24,7 @@ from capsule.cache import cache_place, files_of, remove, replace_file, short_nam
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes longer to load than all of this
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:  # typing takes longer to load than all of this
     """The folder that it was found in; its file; where Python keeps its byte code; whether it is a package; the stamp
     of its source, None for native code; the number of its part."""
 
+    Made = dict[Any, Any]
+    """What modules compile themselves while they run: see `compiled`."""
+
 PREFIX = "modules-"
 MOST_FILES = 8
 """One for each environment that has the command. Those that were written first go first."""
@@ -45,7 +48,10 @@ MOST_FILES = 8
 MOST_PARTS = 8
 """In one file. What a run loads that others did not is one more; then all is written anew."""
 
-_FORMAT, _NUMBER = 1, 8
+MOST_MADE = 1000
+"""Of what modules compile. A run has a hundred; more has gathered from versions that are gone."""
+
+_FORMAT, _NUMBER = 2, 8
 _NOWHERE = -1  # the part of what was found and put off: if it is loaded after all, Python's own byte code is read
 _SETTLED = 2  # seconds without a change: folders have their times in whole ones, as in the layers of an image
 
@@ -62,9 +68,10 @@ class Bundle:
 
     def __init__(self) -> None:
         self._file, self._path, self._began = "", list(sys.path), int(time.time())
-        self._entries: dict[str, Entry] = {}
+        self.entries: dict[str, Entry] = {}  # by the names of modules
         self._parts: list[memoryview] = []
         self._read: dict[int, dict[str, CodeType]] = {}
+        self.made: Made = {}
 
     def open(self) -> None:
         """Take up what is kept for this interpreter and its `sys.path`, if it is whole, private and not stale, and find
@@ -89,22 +96,22 @@ class Bundle:
             for size in sizes:
                 self._parts.append(whole[begin : begin + size])
                 begin += size
-            self._entries = entries
+            self.entries = entries
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """As the import system asks for it; None for what Python's own finder has to find."""
-        entry = self._entries.get(name)
+        entry = self.entries.get(name)
         if entry is None:
             return None
         folder, origin, cached, is_package, stamp, part = entry
         if list(path) != [folder] if path is not None else sys.path != self._path:
             return None
         if stamp is not None and stamp != _stamp(origin):
-            del self._entries[name]
+            del self.entries[name]
             return None
-        loader = ExtensionFileLoader(name, origin) if stamp is None else _Kept(name, origin, self, part)
+        loader = ExtensionFileLoader(name, origin) if stamp is None else Kept(name, origin, self, part)
         spec = ModuleSpec(name, loader, origin=origin, is_package=is_package)
         spec.has_location = True
         spec.cached = cached
@@ -119,40 +126,43 @@ class Bundle:
         if part not in self._read:
             self._read[part] = {}
             try:
-                self._read[part] = dict(marshal.loads(self._parts[part]))  # noqa: S302 - as above
+                codes, made = marshal.loads(self._parts[part])  # noqa: S302 - as above
+                self._read[part] = dict(codes)
+                self.made.update(made)
             except Exception:  # noqa: BLE001 - whatever marshal says of bytes that are none of its own
-                self._entries, self._parts = {}, []
+                self.entries, self._parts = {}, []
         code = self._read[part].pop(name, None)
         return code if type(code) is _CODE else None
 
-    def keep(self) -> None:
-        """Write down what this process has loaded that was not kept. Never raises: whatever is odd about a module, or
-        about the cache, costs nobody the run.
+    def keep(self, new: Callable[[], Made] = dict) -> None:
+        """Write down what this process has loaded that was not kept, with what `new` answers for `made`. Never raises:
+        whatever is odd about a module, or about the cache, costs nobody the run.
         """
         try:
             if not sys.dont_write_bytecode and all(map(os.path.isabs, sys.path)):
-                self._keep()
+                self._keep(new)
         except Exception:  # noqa: BLE001 - see above
             return
 
-    def _keep(self) -> None:
+    def _keep(self, new: Callable[[], Made]) -> None:
         if len(self._parts) == MOST_PARTS and self._new():
-            self._entries, self._parts = {}, []
-        entries = {**self._entries, **self._new()}
+            self.entries, self._parts = {}, []
+        entries = {**self.entries, **self._new()}
         folders = _looked_through(entries)
         times = _times(folders)
-        if len(entries) > len(self._entries) and max(map(_last_change, folders)) + _SETTLED < self._began:
-            replace_file(self._file, self._written(entries, times))
+        if len(entries) > len(self.entries) and max(map(_last_change, folders)) + _SETTLED < self._began:
+            made = new() if self._parts else {**self.made, **new()}
+            replace_file(self._file, self._written(entries, times, made if len(made) <= MOST_MADE else {}))
             for old in files_of(PREFIX)[MOST_FILES:]:
                 remove(old)
 
     def _new(self) -> dict[str, Entry]:
-        made = ((name, _entry(name, len(self._parts))) for name in [*sys.modules] if name not in self._entries)
+        made = ((name, _entry(name, len(self._parts))) for name in [*sys.modules] if name not in self.entries)
         return {name: entry for name, entry in made if entry is not None}
 
-    def _written(self, entries: dict[str, Entry], times: dict[str, Time | None]) -> Iterator[bytes]:
+    def _written(self, entries: dict[str, Entry], times: dict[str, Time | None], made: Made) -> Iterator[bytes]:
         codes = {name: _code(name) for name, entry in entries.items() if entry[-1] == len(self._parts)}
-        parts = [*self._parts, memoryview(marshal.dumps(codes))]
+        parts = [*self._parts, memoryview(marshal.dumps((codes, made)))]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
         yield len(index).to_bytes(_NUMBER, "little")
         yield _number_of(index)
@@ -160,11 +170,11 @@ class Bundle:
         yield from map(bytes, parts)
 
 
-class _Kept(SourceFileLoader):
+class Kept(SourceFileLoader):
     """Loads a module from its kept byte code."""
 
     def __init__(self, name: str, origin: str, bundle: Bundle, part: int) -> None:
-        super().__init__(name, origin)
+        self.name, self.path = name, origin  # all that the other one does, a third of a microsecond later
         self._bundle, self._part = bundle, part
 
     def get_code(self, fullname: str) -> CodeType | None:
@@ -248,7 +258,7 @@ def _entry(name: str, part: int) -> Entry | None:
     spec: Any = getattr(sys.modules.get(name), "__spec__", None)
     put_off = getattr(spec, "loader", None)
     loader = getattr(put_off, "real", put_off)
-    if type(loader) not in (SourceFileLoader, _Kept, ExtensionFileLoader) or spec.name != name:
+    if type(loader) not in (SourceFileLoader, Kept, ExtensionFileLoader) or spec.name != name:
         return None
     is_package, is_native = spec.submodule_search_locations is not None, type(loader) is ExtensionFileLoader
     folder = os.path.dirname(os.path.dirname(spec.origin) if is_package else spec.origin)

@@ -10,7 +10,7 @@ from .interrupts import INTERRUPTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .bundle import Bundle
+    from collections.abc import Callable
 
 
 def command() -> None:
@@ -19,18 +19,32 @@ def command() -> None:
     An interpreter that ends takes apart what it loaded, module by module: a thirtieth of a short run.
     """
     _begin()
-    from .bundle import Bundle
-    from .later import put_off
-
-    kept = Bundle()
-    kept.open()
-    put_off()
+    keep = hasten()
     try:
         main()
     except SystemExit as end:
         if isinstance(end.code, int) and not _is_watched():
-            _leave(end.code, kept)
+            _leave(end.code, keep if sys.argv[1:2] == ["run"] else None)
         raise
+
+
+def hasten() -> Callable[[], None]:
+    """From now on load less, and faster; answers what is to be done at the end, so that the next process has it too."""
+    from .bundle import Bundle
+
+    kept = Bundle()
+    kept.open()
+    from .later import put_off  # from what is kept, as the rest
+
+    put_off()
+    from .loading import Loading
+
+    Loading(kept).begin()
+    from .compiled import Compiled
+
+    compiled = Compiled(kept.made)
+    compiled.begin()
+    return lambda: kept.keep(compiled.new)
 
 
 def main() -> None:
@@ -93,7 +107,7 @@ def _is_watched() -> bool:
     return has_tools or bool(sys.gettrace() or sys.getprofile() or sys.flags.inspect)
 
 
-def _leave(status: int, kept: Bundle) -> None:
+def _leave(status: int, keep: Callable[[], None] | None) -> None:
     """End the process as an interpreter does: threads, exit handlers, streams. If one of these fails, it returns, and
     the interpreter says so.
     """
@@ -107,6 +121,6 @@ def _leave(status: int, kept: Bundle) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, KeyboardInterrupt):
         return
-    if sys.argv[1:2] == ["run"]:  # what others need besides is not worth a place in a file that each run reads
-        kept.keep()
+    if keep is not None:  # it was a run: what others need besides is not worth a place in a file that each run reads
+        keep()
     os._exit(status)
