@@ -10,11 +10,17 @@ __all__ = ["version_of"]
 
 _END = ".dist-info"
 
+_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib is slow here
+_NOT_THERE = {_LIBRARY, os.path.join(_LIBRARY, "lib-dynload")}  # noqa: PTH118
+"""The standard library has hundreds of files, and no packages that are installed."""
+
 
 def version_of(name: str) -> str:
     """The version of the package `name`, as `importlib.metadata.version` gives it. Raises PackageNotFoundError."""
     start = f"{name.replace('-', '_')}-"
     for folder in sys.path:
+        if folder in _NOT_THERE:
+            continue
         found = [each for each in _installed(folder or ".") if each.startswith(start)]
         if len(found) == 1:
             return found[0][len(start) : -len(_END)]

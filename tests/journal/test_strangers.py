@@ -166,3 +166,23 @@ def test_a_journal_that_was_made_up(tmp_path: Path, statement: str) -> None:
     database.close()
     with pytest.raises(InvalidJournal):
         read_all(path)
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_what_another_program_has_not_finished(tmp_path: Path, mode: str, logged) -> None:
+    """The database of a program that was killed, with what SQLite needs to put it right: that is its own to do."""
+    made, path = tmp_path / "made.db", tmp_path / "trace.db"
+    writing = sqlite3.connect(made, isolation_level=None)
+    writing.execute(f"PRAGMA journal_mode = {mode}")
+    writing.execute("CREATE TABLE theirs (text)")
+    writing.execute("PRAGMA cache_size = 2")
+    writing.execute("BEGIN")
+    writing.executemany("INSERT INTO theirs VALUES (?)", [("x" * 1000,)] * 500)
+    for file in tmp_path.glob("made.db*"):
+        (tmp_path / file.name.replace("made", "trace")).write_bytes(file.read_bytes())
+    writing.close()
+    left = path.with_name("trace.db-wal" if mode == "WAL" else "trace.db-journal")
+    before = path.read_bytes(), left.read_bytes()
+    anyio.run(keep, path)
+    assert len(logged()) == 1
+    assert (path.read_bytes(), left.read_bytes()) == before

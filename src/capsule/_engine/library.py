@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "ARM64": "aarch64"}
 
 
 def _load() -> ctypes.CDLL:
-    package = find_spec("wasmtime")
+    package = PathFinder.find_spec("wasmtime")
     machine = platform.machine()
     home = f"{sys.platform}-{_MACHINES.get(machine, machine)}"
     for folder in (package and package.submodule_search_locations) or ():
         file = Path(folder, home, _NAMES.get(sys.platform, "_libwasmtime.so"))
         if file.is_file():
             return ctypes.CDLL(str(file))
-    from wasmtime import _ffi  # it knows other places, or says what is wrong
+    from wasmtime import _ffi  # other finders and it know other places, or say what is wrong
 
     loaded: ctypes.CDLL = _ffi.dll
     return loaded

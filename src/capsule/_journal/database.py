@@ -56,22 +56,19 @@ def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.
     Raises InvalidJournal for a file that is no journal of this version, and OSError or sqlite3.Error for the rest.
     """
     _make_file(path)
-    if path.stat().st_size:
-        _check(path)
+    if path.stat().st_size and any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal")):
+        # SQLite would bring what lies beside it into the file, before anybody has seen whose it is.
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+            _is_made(reader, path)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
-        connection.execute("PRAGMA trusted_schema = OFF")
+        is_made = _is_made(connection, path)
         # Changing the mode is the one step that does not wait for others by itself.
         patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_seconds)
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for table in _TABLES:
-                connection.execute(table)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-        _check_format(connection, path)
+        if not is_made:
+            _make_tables(connection)
+            _check_format(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -138,14 +135,25 @@ def _checked(uri: str, path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check(path: Path) -> None:
-    """Before a file is opened to write: that it is ours, or was made and never filled."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        connection.execute("PRAGMA trusted_schema = OFF")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            _check_format(connection, path)
-        elif connection.execute("PRAGMA application_id").fetchone()[0]:
-            raise _foreign(path)
+def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether a journal is there, or a file that nobody has filled. Raises InvalidJournal if it is another's."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        _check_format(connection, path)
+        return True
+    if connection.execute("PRAGMA application_id").fetchone()[0]:
+        raise _foreign(path)
+    return False
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # another process was first
+        for table in _TABLES:
+            connection.execute(table)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:

@@ -12,6 +12,7 @@ Only the console script does this: no application's imports are touched.
 
 from __future__ import annotations
 
+import _imp
 import marshal
 import mmap
 import os
@@ -210,8 +211,8 @@ def _mapped(file: str) -> memoryview:
 
 
 def _number_of(index: memoryview | bytes) -> bytes:
-    """A few bytes that change with each of the index, which damage would make say other things."""
-    return (int.from_bytes(index, "little") % (2**64 - 59)).to_bytes(_NUMBER, "little")
+    """What changes if damage makes the index say other things: eight bytes, Python's own digest of a source."""
+    return _imp.source_hash(_FORMAT, index)
 
 
 def _stamp(file: str) -> Stamp | None:
