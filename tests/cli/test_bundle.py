@@ -264,6 +264,15 @@ print(thing.WORD, any(map(is_ours, sys.meta_path)))
     assert [run(code) for _ in range(2)] == ["one False"] * 2
 
 
+def test_modules_that_are_frozen_elsewhere(run: Run, cache: Path) -> None:
+    """Where Python has none of its own in itself, it finds more in files: that is another environment."""
+    code = "import importlib.util; print(type(importlib.util.__loader__).__name__ in ('Kept', 'SourceFileLoader'))"
+    usual = run(code)
+    assert [run(code, "-Xfrozen_modules=off") for _ in range(2)] == ["True"] * 2
+    assert len([*cache.iterdir()]) == 2
+    assert run(code) == usual
+
+
 def test_each_environment_has_its_own(run: Run, cache: Path, folders: list[Path]) -> None:
     """Another path, other flags, another file; of many the oldest go."""
     run()
@@ -454,7 +463,8 @@ def test_the_command_keeps_what_a_run_loads(commanded: Callable[..., list[str]],
     assert "no such file" in error
     assert found == "SourceFileLoader"
     assert commanded("run", "nowhere.py") == [error, "Kept"]
-    assert "Kept" in commanded("cache")[-1].split()
+    assert "Kept" in commanded("--version")[-1].split()
+    assert commanded("cache")[-1] == "SourceFileLoader"  # it has to work also when what is kept does harm
 
 
 def test_it_is_shown_and_cleared(commanded: Callable[..., list[str]], cache: Path) -> None:

@@ -27,10 +27,29 @@ MODULES = {
         "odd.__dict__.update(globals())\nif 'FAIL' in os.environ: sys.modules[__name__] = odd"
     ),
     "odd/sub.py": "",
+    "starts.py": (
+        "import threading, time\nOUT = []\ndef work():\n    time.sleep(0.05)\n    import starts\n    OUT.append(starts.WORD)\n"
+        "T = threading.Thread(target=work)\nT.start()\ntime.sleep(0.2)\nWORD = 1"
+    ),
+    "circle_a.py": (
+        "import threading, time\ndef work(): import circle_b\nT = threading.Thread(target=work)\nT.start()\n"
+        "time.sleep(0.1)\nimport circle_b\nWORD = 1"
+    ),
+    "circle_b.py": "import time\ntime.sleep(0.3)\nimport circle_a",
+    "swap/__init__.py": "",
+    "swap/impl.py": "import os, sys, types\nif 'FAIL' in os.environ: sys.modules['swap'] = types.ModuleType('another')",
+    "circ/__init__.py": "from . import a",
+    "circ/a.py": "import os\nfrom . import b",
+    "circ/b.py": "import os, circ\nif 'FAIL' in os.environ: circ.a",
+    "warns.py": "import os, warnings\nif 'FAIL' in os.environ: warnings.warn('old', DeprecationWarning, stacklevel=2)",
+    "needs.py": "import os\nif 'FAIL' in os.environ: import nowhere",
     "slow.py": "import time\ntime.sleep(0.3)\nWORD = 1",
     "where.py": "import sys\nframe, NAMES = sys._getframe(), []\nwhile frame := frame.f_back: NAMES.append(frame.f_code.co_name)",
 }
-LOAD = "import fails, leaves, another, first, pack.fails, above.sub, odd.sub, slow, where, json, asyncio, dataclasses"
+LOAD = (
+    "import fails, leaves, another, first, pack.fails, above.sub, odd.sub, slow, where, json, asyncio, dataclasses\n"
+    "import swap.impl, circ, warns, needs, starts, circle_a\nstarts.T.join(); circle_a.T.join()"
+)
 
 ATTRIBUTES = f"""
 {LOAD}
@@ -82,6 +101,26 @@ CASES = {
         "import warnings\nwith warnings.catch_warnings(record=True) as all:\n    warnings.simplefilter('always')\n"
         "    import odd.sub\nprint(type(sys.modules['odd']), odd.sub, *[each.category for each in all])",
         "1",
+    ),
+    "below what is a package no more": (
+        "import types\nsys.modules['above'] = types.ModuleType('above')\n"
+        "try: import above.sub\nexcept ModuleNotFoundError as error: print(error)",
+        "",
+    ),
+    "a package that is another one meanwhile": (
+        "import swap.impl\nprint(sys.modules['swap'], sys.modules['swap'].impl.__name__)",
+        "1",
+    ),
+    "what is asked for in a circle": ("try: import circ\nexcept AttributeError as error: print(error)", "1"),
+    "where a warning comes from": (
+        "import warnings\nwith warnings.catch_warnings(record=True) as all:\n    warnings.simplefilter('always')\n"
+        "    import warns\nprint([(each.filename, each.lineno) for each in all])",
+        "1",
+    ),
+    "a traceback": (
+        "import traceback\nfor name in ('fails', 'needs', 'pack.fails'):\n    try: __import__(name)\n"
+        "    except Exception: print(traceback.format_exc())",
+        "ValueError",
     ),
     "none at all": ("sys.modules['fails'] = None\ntry: import fails\nexcept ImportError as error: print(error)", ""),
     "a package": ("import pack.one as one; import pack; print(one.FROM, pack.WORD, one.down.WORD, pack.deep.down)", ""),
@@ -169,6 +208,13 @@ print("where" in SEEN)
 """
     run("import where")
     assert run(code) == "True"
+
+
+def test_a_thread_that_begins_meanwhile(run: Run) -> None:
+    """It waits for the rest of a module in which it was started; a circle of two threads comes to its end."""
+    run(LOAD)
+    assert run("import starts; starts.T.join(); print(starts.OUT)") == "[1]"
+    assert run("import circle_a; circle_a.T.join(); print(circle_a.WORD)") == "1"
 
 
 def test_threads_that_load_the_same(run: Run) -> None:

@@ -7,7 +7,6 @@ import functools
 import io
 import os
 import stat
-import tokenize
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,9 +208,9 @@ def _read(file: Path, shown: str) -> bytes:
 
 
 def _decode(data: bytes, shown: str) -> str:
-    """The text of a source file, in the encoding that it declares (PEP 263)."""
+    """The text of a source file, in the encoding that it declares."""
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        encoding = _encoding_of(data)
         if not getattr(codecs.lookup(encoding), "_is_text_encoding", True):
             raise LookupError(encoding)
         text = data.decode(encoding)
@@ -219,3 +218,13 @@ def _decode(data: bytes, shown: str) -> str:
         advice = "save it as UTF-8, or declare its encoding on the first line"
         raise InvalidProgram(f"the file is not text in the encoding that it declares; {advice}", path=shown) from None
     return io.StringIO(text, newline=None).read()
+
+
+def _encoding_of(data: bytes) -> str:
+    """What its first two lines declare (PEP 263). Raises SyntaxError."""
+    lines = io.BytesIO(data)
+    if b"coding" not in lines.readline() + lines.readline() and not data.startswith(codecs.BOM_UTF8):
+        return "utf-8"
+    from tokenize import detect_encoding  # few declare any
+
+    return detect_encoding(io.BytesIO(data).readline)[0]

@@ -109,7 +109,7 @@ class Bundle:
         folder, origin, cached, is_package, stamp, part = entry
         if list(path) != [folder] if path is not None else sys.path != self._path:
             return None
-        if stamp is not None and stamp != _stamp(origin):
+        if stamp is not None and stamp != stamp_of(origin):
             del self.entries[name]
             return None
         loader = ExtensionFileLoader(name, origin) if stamp is None else Kept(name, origin, self, part)
@@ -142,7 +142,7 @@ class Bundle:
         try:
             if not sys.dont_write_bytecode and all(map(os.path.isabs, sys.path)):
                 self._keep(new)
-        except Exception:  # noqa: BLE001 - see above
+        except BaseException:  # noqa: BLE001 - see above
             return
 
     def _keep(self, new: Callable[[], Made]) -> None:
@@ -179,12 +179,13 @@ class Kept(SourceFileLoader):
         self._bundle, self._part = bundle, part
 
     def get_code(self, fullname: str) -> CodeType | None:
+        """From the file, or as ever."""
         return self._bundle.take(fullname, self._part) or super().get_code(fullname)
 
 
 def kept_bytes() -> int:
     """What all of them take."""
-    return sum(stamp[1] for stamp in map(_stamp, files_of(PREFIX)) if stamp is not None)
+    return sum(stamp[1] for stamp in map(stamp_of, files_of(PREFIX)) if stamp is not None)
 
 
 def clear() -> None:
@@ -197,7 +198,7 @@ def _made_for() -> tuple[Any, ...]:
     """What else decides what is found. A folder may be a link that leads elsewhere tomorrow."""
     path = tuple((folder, os.path.realpath(folder)) for folder in sys.path)
     hooks = tuple(getattr(hook, "__qualname__", "") for hook in sys.path_hooks)
-    return _FORMAT, sys.version, sys.flags.optimize, sys.pycache_prefix, path, hooks
+    return _FORMAT, sys.version, _imp.is_frozen("os"), sys.flags.optimize, sys.pycache_prefix, path, hooks
 
 
 def _mapped(file: str) -> memoryview:
@@ -215,7 +216,8 @@ def _number_of(index: memoryview | bytes) -> bytes:
     return _imp.source_hash(_FORMAT, index)
 
 
-def _stamp(file: str) -> Stamp | None:
+def stamp_of(file: str) -> Stamp | None:
+    """Of a source; None if it cannot be looked at."""
     try:
         status = os.stat(file)
     except OSError:
@@ -263,7 +265,7 @@ def _entry(name: str, part: int) -> Entry | None:
         return None
     is_package, is_native = spec.submodule_search_locations is not None, type(loader) is ExtensionFileLoader
     folder = os.path.dirname(os.path.dirname(spec.origin) if is_package else spec.origin)
-    stamp = None if is_native else _stamp(spec.origin)
+    stamp = None if is_native else stamp_of(spec.origin)
     if not (stamp or is_native) or _is_of_another_kind(spec.cached) or not _is_found(name, folder, spec.origin):
         return None
     return folder, spec.origin, spec.cached, is_package, stamp, part if stamp and put_off is loader else _NOWHERE

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+import time
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
 from .bundle import Bundle, Kept
@@ -20,14 +21,34 @@ from .later import LATER, Later
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any
+    from typing import Any, TypeVar
+
+    F = TypeVar("F")
 else:
     ModuleType = type(sys)
 
+MOST_WAIT = 1.0
+"""Seconds that another thread waits for a module to be whole. Python finds out when two threads wait for each other,
+and gives out what is there."""
+
+_DOORS = "_find_and_load", "_lock_unlock_module"
+"""Where the interpreter asks for a module that is not there, and for one that is not whole yet."""
+
 _HARMLESS = "_distutils_hack"
 """What setuptools puts first into each environment. It finds distutils, and nothing else that anybody keeps."""
+
+
+def _unseen(name: str) -> Callable[[F], F]:
+    """The function has no place in tracebacks, nor where warnings come from: as the import system's own, which Python
+    knows by the name of their file and, but for an ImportError, by that of the innermost.
+    """
+
+    def unseen(function: Any) -> Any:
+        function.__code__ = function.__code__.replace(co_filename="<frozen importlib._bootstrap>", co_name=name)
+        return function
+
+    return unseen
 
 
 class Loading:
@@ -35,47 +56,67 @@ class Loading:
 
     def __init__(self, kept: Bundle) -> None:
         self._kept, self._finders = kept, [*sys.meta_path]
+        self.then: dict[str, Callable[[ModuleType], None]] = {}  # what is to be done with a module once it is loaded
+        self._thread = _thread.get_ident()
         self._system: Any = sys.modules["_frozen_importlib"]
-        self._usual: Callable[[str, Callable[[str], Any]], Any] = self._system._find_and_load  # noqa: SLF001
+        self._usual: Any
+        self._usual_wait: Any
+        self._usual, self._usual_wait = (getattr(self._system, door, None) for door in _DOORS)
 
     def begin(self) -> None:
         """From now on, if nobody else may have something to say about which module is found."""
         where = self._finders.index(PathFinder) if PathFinder in self._finders else 0
-        if where and all(map(self._is_known, self._finders[:where])):
-            self._system._find_and_load = self._find_and_load  # noqa: SLF001
+        if where and all(map(self._is_known, self._finders[:where])) and self._usual and self._usual_wait:
+            for door, ours in zip(_DOORS, (self._find_and_load, self._wait), strict=True):
+                setattr(self._system, door, ours)
 
     def _is_known(self, finder: object) -> bool:
         known = finder in (BuiltinImporter, FrozenImporter) or type(finder) in (Bundle, Later)
         return known or type(finder).__module__ == _HARMLESS
 
+    @_unseen("_find_and_load")
     def _find_and_load(self, name: str, import_: Callable[[str], Any]) -> Any:
         """What the interpreter calls for `import name`; `import_` does the same for another name."""
         if name in self._kept.entries and name not in LATER and name not in sys.modules and not _thread._count():  # noqa: SLF001
-            parent, _, child = name.rpartition(".")
-            if parent and parent not in sys.modules:
-                import_(parent)
-            package = sys.modules.get(parent)
-            is_plain = type(package) is ModuleType or not parent
-            if is_plain and name not in sys.modules and sys.meta_path == self._finders:
-                spec = self._kept.find_spec(name, getattr(package, "__path__", None))
+            above = name.rpartition(".")[0]
+            if above and above not in sys.modules:
+                import_(above)
+            package: Any = sys.modules.get(above)
+            path = package.__dict__.get("__path__") if type(package) is ModuleType else None
+            if name not in sys.modules and sys.meta_path == self._finders and (path is not None or not above):
+                spec = self._kept.find_spec(name, path)
                 if spec is not None and type(spec.loader) is Kept:
-                    module = _load(spec)
-                    if package is not None:
-                        setattr(package, child, module)
+                    module = _load(spec, package)
+                    if name in self.then:
+                        self.then[name](module)
                     return module
         return self._usual(name, import_)
 
+    def _wait(self, name: str) -> None:
+        """What the interpreter calls when somebody imports a module that is not whole yet. One that is loaded in one
+        step has no lock, for there was no other thread when that began.
+        """
+        spec: Any = getattr(sys.modules.get(name), "__spec__", None)
+        if type(getattr(spec, "loader", None)) is Kept and _thread.get_ident() != self._thread:
+            ends = time.monotonic() + MOST_WAIT
+            while spec._initializing and time.monotonic() < ends:  # noqa: SLF001
+                time.sleep(0.001)
+        self._usual_wait(name)
 
-def _load(spec: ModuleSpec) -> ModuleType:
-    """Make the module, and run its code. Raises what that raises, and leaves nothing behind then."""
-    loader: Any = spec.loader
-    code = loader.get_code(spec.name)
+
+@_unseen("_call_with_frames_removed")
+def _load(spec: Any, package: Any) -> ModuleType:
+    """Make the module, run its code, and tell its package. Raises what that raises, and leaves nothing behind then."""
+    above, _, child = spec.name.rpartition(".")
+    code = spec.loader.get_code(spec.name)
     module: Any = ModuleType(spec.name)
-    module.__loader__, module.__spec__, module.__package__ = loader, spec, spec.parent
+    module.__loader__, module.__spec__, module.__package__ = spec.loader, spec, spec.parent
     module.__file__, module.__cached__ = spec.origin, spec.cached
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
-    spec._initializing = True  # type: ignore[attr-defined]  # noqa: SLF001 - for what it imports, and asks for it again
+    waiting = getattr(getattr(package, "__spec__", None), "_uninitialized_submodules", [])  # for what an error says
+    waiting.append(child)
+    spec._initializing = True  # noqa: SLF001 - for what it imports, and asks for it again
     sys.modules[spec.name] = module
     try:
         exec(code, module.__dict__)  # noqa: S102 - it is a module's
@@ -83,6 +124,20 @@ def _load(spec: ModuleSpec) -> ModuleType:
         sys.modules.pop(spec.name, None)
         raise
     finally:
-        spec._initializing = False  # type: ignore[attr-defined]  # noqa: SLF001
+        spec._initializing = False  # noqa: SLF001
+        waiting.pop()
     loaded = sys.modules[spec.name] = sys.modules.pop(spec.name)  # it may have put another into its place
+    if above:
+        _tell(above, child, loaded)
     return loaded
+
+
+def _tell(above: str, child: str, module: ModuleType) -> None:
+    package = sys.modules[above]  # as it is now
+    try:
+        setattr(package, child, module)
+    except AttributeError:
+        import warnings
+
+        text = f"Cannot set an attribute on {above!r} for child module {child!r}"
+        warnings.warn(text, ImportWarning, stacklevel=2)

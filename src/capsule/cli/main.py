@@ -19,7 +19,7 @@ def command() -> None:
     An interpreter that ends takes apart what it loaded, module by module: a thirtieth of a short run.
     """
     _begin()
-    keep = hasten()
+    keep = hasten() if sys.argv[1:2] != ["cache"] else None  # which has to work also when what is kept does harm
     try:
         main()
     except SystemExit as end:
@@ -39,11 +39,13 @@ def hasten() -> Callable[[], None]:
     put_off()
     from .loading import Loading
 
-    Loading(kept).begin()
-    from .compiled import Compiled
+    loading = Loading(kept)
+    loading.begin()
+    from .compiled import MAPS, Compiled
 
-    compiled = Compiled(kept.made)
+    compiled = Compiled(kept)
     compiled.begin()
+    loading.then[MAPS] = compiled.answer_anyio
     return lambda: kept.keep(compiled.new)
 
 
