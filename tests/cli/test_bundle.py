@@ -240,6 +240,27 @@ ODD = {
 }
 
 
+def test_nobody_is_asked_at_the_end(run: Run, folders: list[Path], cache: Path) -> None:
+    """What somebody has put off stays so, and what stands in for a module is let be."""
+    (folders[1] / "loud.py").write_text("print('loud')\n", "utf-8")
+    code = """
+import importlib.util as u, thing
+spec = u.find_spec("loud")
+spec.loader = u.LazyLoader(spec.loader)
+sys.modules["loud"] = u.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["loud"])
+class Proxy:
+    def __getattr__(self, name): raise SystemExit(7)
+sys.modules["proxy"] = Proxy()
+sys.modules["odd"] = odd = type(sys)("odd")
+odd.__spec__ = Proxy()
+print("done")
+"""
+    assert [run(code) for _ in range(2)] == ["done"] * 2
+    assert len([*cache.iterdir()]) == 1
+    assert run("import loud") == "loud"
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_things_among_the_modules(run: Run, odd: str) -> None:
     """Whatever others have put there, it costs nobody the run."""

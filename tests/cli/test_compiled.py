@@ -145,9 +145,7 @@ def test_nobody_is_asked_who_they_are(run: Run, cache: Path, folders: list[Path]
 
 
 @AT_ONCE
-@pytest.mark.parametrize(
-    "broken", ["'(?a)x', re.U", "'(', 0", "'x', 'i'", "'x', 0.0", "5, 0", "None, 0", "'x', re.I | re.A"]
-)
+@pytest.mark.parametrize("broken", ["'(?a)x', re.U", "'(', 0", "'x', 'i'", "5, 0", "None, 0", "'x', re.I | re.A"])
 def test_no_pattern_keeps_others_from_being_kept(run: Run, tmp_path: Path, cache: Path, broken: str) -> None:
     """Neither does a wrong one change what is said of it."""
     code = f"""
@@ -160,6 +158,21 @@ string.x = re.compile("x")
     usual = run(code, CAPSULE_CACHE_DIR=str(tmp_path / "nothing"))
     assert [run(code) for _ in range(2)] == [usual] * 2
     assert any("Escape sequence" in str(key[1]) for key in kept_in(cache) if isinstance(key, tuple))
+
+
+def test_where_a_pattern_warns(run: Run, folders: list[Path]) -> None:
+    """At the line that compiles it; an error has no frame of ours."""
+    (folders[1] / "warns.py").write_text("import re\ndef f(pattern):\n    return re.compile(pattern)\n", "utf-8")
+    code = """
+import traceback, warnings, warns
+with warnings.catch_warnings(record=True) as all:
+    warnings.simplefilter("always")
+    warns.f("[[a]x")
+print(*[(each.filename[-8:], each.lineno) for each in all])
+try: warns.f("(")
+except Exception: print("compiled.py" in traceback.format_exc())
+"""
+    assert [run(code) for _ in range(2)] == ["('warns.py', 3)\nFalse"] * 2
 
 
 def test_twins_of_text_and_bytes(run: Run) -> None:
@@ -222,15 +235,14 @@ def test_only_constants_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: what is new, by what it was made from."""
     compiled = Compiled(bundle.Bundle())
     before = compiled.new()
-    compiled._compile("(?P<a>x)|y", re.IGNORECASE)
-    compiled._compile(bundle.PREFIX, 0)
+    re.compile("(?P<nobody>x)|y", re.IGNORECASE)
     assert compiled.new() == before
-    monkeypatch.setattr(string, "constant", compiled._compile("constant", 2), raising=False)
+    monkeypatch.setattr(string, "constant", re.compile("constant", re.IGNORECASE), raising=False)
     assert [*compiled.new().keys() - before.keys()] == [("str", "constant", 2)]
 
 
 MAPS = """
-import inspect, linecache
+import inspect, tokenize
 read, real = [], inspect.getsource
 inspect.getsource = lambda module: read.append(module.__name__) or real(module)
 import anyio, anyio.abc
@@ -238,7 +250,7 @@ names = [dir(module) for module in (anyio, anyio.abc)]
 print(names, anyio.run.__module__, anyio.abc.Listener, anyio.abc.TaskGroup.__module__, anyio.BrokenWorkerIntepreter)
 try: anyio.nothing
 except AttributeError as error: print(error)
-print(read, type(linecache).__name__)
+print(read, type(tokenize).__name__)
 """
 
 
@@ -256,6 +268,21 @@ def test_anyio_reads_no_source_of_its_own(run: Run, tmp_path: Path, cache: Path)
     source.write_text(text.replace(" as run\n", " as run\n    from ._core._eventloop import run as nothing\n"), "utf-8")
     assert run(MAPS, "-Wignore", path=path).splitlines()[1:] == ["['anyio'] module"]
     assert run(MAPS, "-Wignore", path=path).splitlines()[1:] == ["[] StandIn"]
+
+
+@AT_ONCE
+def test_anyio_is_edited_while_something_runs(run: Run, tmp_path: Path) -> None:
+    """What is kept then is what stands there then."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(anyio.__file__).parent, site / "anyio", ignore=shutil.ignore_patterns("__pycache__"))
+    path, source = [site, tmp_path / "second"], str(site / "anyio" / "__init__.py")
+    run("import anyio", path=path)
+    edit = (
+        f"file = open({source!r}, 'r+'); text = file.read().replace(' as run\\n', ' as run\\n"
+        "    from ._core._eventloop import run as extra\\n'); file.seek(0); file.write(text); file.close()"
+    )
+    run(f"import anyio\n{edit}\nimport colorsys", path=path)
+    assert [run("import anyio, colorsys; print(anyio.extra is anyio.run)", path=path) for _ in range(3)] == ["True"] * 3
 
 
 @AT_ONCE

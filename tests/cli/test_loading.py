@@ -29,7 +29,7 @@ MODULES = {
     "odd/sub.py": "",
     "starts.py": (
         "import threading, time\nOUT = []\ndef work():\n    time.sleep(0.05)\n    import starts\n    OUT.append(starts.WORD)\n"
-        "T = threading.Thread(target=work)\nT.start()\ntime.sleep(0.2)\nWORD = 1"
+        "T = threading.Thread(target=work)\nT.start()\ntime.sleep(1.3)\nWORD = 1"
     ),
     "circle_a.py": (
         "import threading, time\ndef work(): import circle_b\nT = threading.Thread(target=work)\nT.start()\n"
@@ -110,6 +110,11 @@ CASES = {
     "a package that is another one meanwhile": (
         "import swap.impl\nprint(sys.modules['swap'], sys.modules['swap'].impl.__name__)",
         "1",
+    ),
+    "below what has no path": (
+        "import types\nsys.modules['above'] = stub = types.ModuleType('above')\nstub.__path__ = None\n"
+        "try: import above.sub\nexcept ModuleNotFoundError as error: print(error)",
+        "",
     ),
     "what is asked for in a circle": ("try: import circ\nexcept AttributeError as error: print(error)", "1"),
     "where a warning comes from": (
@@ -215,6 +220,21 @@ def test_a_thread_that_begins_meanwhile(run: Run) -> None:
     run(LOAD)
     assert run("import starts; starts.T.join(); print(starts.OUT)") == "[1]"
     assert run("import circle_a; circle_a.T.join(); print(circle_a.WORD)") == "1"
+
+
+def test_a_circle_in_a_thread(run: Run) -> None:
+    """No thread waits for what it loads itself."""
+    run(LOAD)
+    code = """
+import threading, time
+def load(): import pack.one, circ, first
+began = time.monotonic()
+threads = [threading.Thread(target=load) for _ in range(3)]
+for each in threads: each.start()
+for each in threads: each.join()
+print(sys.modules["first"].WORD, sys.modules["circ"].a.b.__name__, time.monotonic() - began < 0.9)
+"""
+    assert run(code) == "1 circ.b True"
 
 
 def test_threads_that_load_the_same(run: Run) -> None:

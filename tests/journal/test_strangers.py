@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
 import pytest
 
 from capsule import InvalidJournal, Started
+from capsule._journal.database import open_for_writing
 from capsule._journal.locks import holding, lock_file
 from capsule.journal import JournalReader, SqliteJournal, tree_of
 
@@ -186,3 +190,69 @@ def test_what_another_program_has_not_finished(tmp_path: Path, mode: str, logged
     anyio.run(keep, path)
     assert len(logged()) == 1
     assert (path.read_bytes(), left.read_bytes()) == before
+
+
+MAKING = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from capsule._journal import database
+steps = int(sys.argv[2])
+class Counting(sqlite3.Connection):
+    def execute(self, *args):
+        global steps
+        steps -= 1
+        if not steps: os.kill(os.getpid(), signal.SIGKILL)
+        return super().execute(*args)
+connect = sqlite3.connect
+database.sqlite3.connect = lambda *args, **more: connect(*args, **more, factory=Counting)
+database.open_for_writing(Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+@pytest.mark.parametrize("steps", range(1, 20))
+def test_a_process_is_killed_while_it_makes_one(tmp_path: Path, steps: int, logged) -> None:
+    """Between any two steps: the next writes it."""
+    path = tmp_path / "trace.db"
+    subprocess.run([sys.executable, "-c", MAKING, str(path), str(steps)], check=False, timeout=60)
+    anyio.run(keep, path)
+    assert logged() == []
+    read_all(path)
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_a_process_is_killed_while_it_writes_ours(tmp_path: Path, has_tables: bool, logged) -> None:
+    """What SQLite needs to put it right lies beside it, in the form of a database without a log."""
+    path, made = tmp_path / "trace.db", tmp_path / "made.db"
+    if has_tables:
+        anyio.run(keep, made)
+    writing = sqlite3.connect(made, isolation_level=None)
+    writing.execute("PRAGMA journal_mode = DELETE")
+    writing.execute("PRAGMA application_id = 0x63617073")
+    writing.execute("PRAGMA cache_size = 1")
+    writing.execute("BEGIN IMMEDIATE")
+    writing.execute("CREATE TABLE more (x)")
+    writing.executemany("INSERT INTO more VALUES (?)", [("x" * 1000,)] * 500)
+    for file in (made, made.with_name("made.db-journal")):
+        (tmp_path / file.name.replace("made", "trace")).write_bytes(file.read_bytes())
+    writing.close()
+    anyio.run(keep, path)
+    assert logged() == []
+    read_all(path)
+
+
+def test_many_make_one_at_once(tmp_path: Path, logged) -> None:
+    """Nobody takes what another is making for that of a stranger."""
+    for number in range(20):
+        path, gate = tmp_path / f"{number}.db", threading.Barrier(6)
+
+        def make(path: Path = path, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            open_for_writing(path).close()
+
+        with ThreadPoolExecutor(6) as pool:
+            for made in [pool.submit(make) for _ in range(6)]:
+                made.result()
+        read_all(path)
+    assert logged() == []

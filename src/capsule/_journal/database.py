@@ -56,13 +56,13 @@ def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.
     Raises InvalidJournal for a file that is no journal of this version, and OSError or sqlite3.Error for the rest.
     """
     _make_file(path)
-    if path.stat().st_size and any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal")):
-        # SQLite would bring what lies beside it into the file, before anybody has seen whose it is.
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as reader:
-            _is_made(reader, path)
+    if path.stat().st_size:
+        _look_beside(path, busy_seconds)
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         is_made = _is_made(connection, path)
+        if not is_made:  # first of all: whoever finds what a killed process leaves of the rest, knows whose it is
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         # Changing the mode is the one step that does not wait for others by itself.
         patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_seconds)
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -135,15 +135,34 @@ def _checked(uri: str, path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _look_beside(path: Path, busy_seconds: float) -> None:
+    """SQLite brings what lies beside a database into it when it is opened to write: before that, see whose it is."""
+    beside = [ending for ending in ("-wal", "-journal") if path.with_name(path.name + ending).exists()]
+    if beside:
+        # To look at one with a journal is to write it, unless nobody looks at the journal. Then it may be half of
+        # something, but whose it is stands in its first page.
+        mode = "immutable=1" if "-journal" in beside else "mode=ro"
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None)) as reader:
+            reader.execute("PRAGMA trusted_schema = OFF")
+            if "-journal" not in beside or reader.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+                _is_made(reader, path)
+
+
 def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether a journal is there, or a file that nobody has filled. Raises InvalidJournal if it is another's."""
     connection.execute("PRAGMA trusted_schema = OFF")
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        _check_format(connection, path)
-        return True
-    if connection.execute("PRAGMA application_id").fetchone()[0]:
-        raise _foreign(path)
-    return False
+    connection.execute("BEGIN")  # one look: another process may be making it
+    try:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            _check_format(connection, path)
+            return True
+        if connection.execute("PRAGMA application_id").fetchone()[0] not in (0, _APPLICATION):
+            raise _foreign(path)
+        return False
+    finally:
+        with contextlib.suppress(sqlite3.Error):  # of what cannot be read
+            connection.execute("COMMIT")
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -151,7 +170,6 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # another process was first
         for table in _TABLES:
             connection.execute(table)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
 

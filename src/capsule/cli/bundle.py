@@ -58,6 +58,7 @@ _SETTLED = 2  # seconds without a change: folders have their times in whole ones
 
 
 _CODE = type((lambda: None).__code__)
+MODULE = type(sys)
 
 
 class Bundle:
@@ -107,7 +108,7 @@ class Bundle:
         if entry is None:
             return None
         folder, origin, cached, is_package, stamp, part = entry
-        if list(path) != [folder] if path is not None else sys.path != self._path:
+        if list(path) != [folder] if path is not None else sys.path != self._path or "." in name:
             return None
         if stamp is not None and stamp != stamp_of(origin):
             del self.entries[name]
@@ -162,7 +163,7 @@ class Bundle:
         return {name: entry for name, entry in made if entry is not None}
 
     def _written(self, entries: dict[str, Entry], times: dict[str, Time | None], made: Made) -> Iterator[bytes]:
-        codes = {name: _code(name) for name, entry in entries.items() if entry[-1] == len(self._parts)}
+        codes = {name: _code(name, entry[1]) for name, entry in entries.items() if entry[-1] == len(self._parts)}
         parts = [*self._parts, memoryview(marshal.dumps((codes, made)))]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
         yield len(index).to_bytes(_NUMBER, "little")
@@ -258,26 +259,29 @@ def _looked_through(entries: dict[str, Entry]) -> set[str]:
 
 def _entry(name: str, part: int) -> Entry | None:
     """What is kept of a loaded module; None if it is none that Python's own finder finds in a file, and will again."""
-    spec: Any = getattr(sys.modules.get(name), "__spec__", None)
+    spec: Any = names_of(sys.modules.get(name)).get("__spec__")
+    if type(spec) is not ModuleSpec:
+        return None
     put_off = getattr(spec, "loader", None)
     loader = getattr(put_off, "real", put_off)
     if type(loader) not in (SourceFileLoader, Kept, ExtensionFileLoader) or spec.name != name:
         return None
+    origin = spec.origin or ""
     is_package, is_native = spec.submodule_search_locations is not None, type(loader) is ExtensionFileLoader
-    folder = os.path.dirname(os.path.dirname(spec.origin) if is_package else spec.origin)
-    stamp = None if is_native else stamp_of(spec.origin)
-    if not (stamp or is_native) or _is_of_another_kind(spec.cached) or not _is_found(name, folder, spec.origin):
+    folder = os.path.dirname(os.path.dirname(origin) if is_package else origin)
+    stamp = None if is_native else stamp_of(origin)
+    if not (stamp or is_native) or _is_of_another_kind(spec.cached) or not _is_found(name, folder, origin):
         return None
-    return folder, spec.origin, spec.cached, is_package, stamp, part if stamp and put_off is loader else _NOWHERE
+    return folder, origin, spec.cached, is_package, stamp, part if stamp and put_off is loader else _NOWHERE
 
 
 def _is_found(name: str, folder: str, origin: str) -> bool:
     """Whether an import finds it there: in the path, or in the one folder of the package that it is in."""
     above, path = name.rpartition(".")[0], None
     if above:
-        package = sys.modules.get(above)
-        path = list(getattr(package, "__path__", ()))
-        if path != [os.path.dirname(getattr(package, "__file__", None) or "")] or path != [folder]:
+        package = names_of(sys.modules.get(above))
+        path = list(package.get("__path__") or ())
+        if path != [os.path.dirname(package.get("__file__") or "")] or path != [folder]:
             return False
     found = PathFinder.find_spec(name, path)
     return found is not None and found.origin == origin
@@ -292,8 +296,13 @@ def _is_of_another_kind(cached: str | None) -> bool:
         return False
 
 
-def _code(name: str) -> CodeType | None:
+def names_of(module: Any) -> dict[str, Any]:
+    """A module's names, and none of what is no module. It is not asked: whoever puts a module off, or stands in for
+    something, does that for those who need it.
+    """
+    return MODULE.__getattribute__(module, "__dict__") if issubclass(type(module), MODULE) else {}
+
+
+def _code(name: str, origin: str) -> CodeType | None:
     """What is kept of a module. Read after its stamp: if the source changes meanwhile, this is stale."""
-    origin = sys.modules[name].__file__
-    assert origin is not None
     return SourceFileLoader(name, origin).get_code(name)

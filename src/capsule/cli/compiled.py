@@ -15,11 +15,13 @@ import collections
 import contextlib
 import dataclasses
 import marshal
+import os
 import re
 import sys
+from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
-from .bundle import MOST_MADE, stamp_of
+from .bundle import MOST_MADE, names_of, stamp_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,19 +30,24 @@ if TYPE_CHECKING:
 
     from .bundle import Bundle, Made
 
-_EACH_TIME = int(re.DEBUG | re.LOCALE)
-"""Flags of patterns that print something when they are compiled, or depend on more than their text."""
+    Build = Callable[[ModuleType], Any]
 
 MAPS = "anyio._lazyimport"
 _BUILD, _MAP = "_build_lazy_map", "map"
 
+MOST_TEXT = 10_000
+"""Characters of a text that is kept."""
+
+_KINDS = {"str": str, "bytes": bytes}
+_LIBRARY = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - as in the rest of the way to a run
+
 _compiler: Any = vars(re)["_compiler"]
 _sre: Any = _compiler._sre  # noqa: SLF001
-_compile_pattern = _compiler.compile
+_cache: dict[Any, Any] = vars(re).get("_cache", {})
 
 
 class Compiled:
-    """Answers these modules from what is kept, and notes what they asked for besides.
+    """Answers these modules from what is kept, and finds out what they asked for besides.
 
     In `kept.made` are the byte code of a text, by how it is compiled and the text; what `_sre.compile` is given for a
     pattern, by its type, itself and its flags; the map of a module of anyio's, by its name and its stamp.
@@ -49,30 +56,42 @@ class Compiled:
     def __init__(self, kept: Bundle) -> None:
         self._entries, self._kept = kept.entries, kept.made
         self._texts: Made = {}
-        self._patterns: dict[tuple[str, Any, int], None] = {}
+        self._build: Build | None = None
 
     def begin(self) -> None:
-        """From now on."""
+        """From now on. The patterns go where `re` itself keeps those that it has compiled."""
         vars(dataclasses)["exec"] = self._exec
         vars(collections)["eval"] = self._eval
-        _compiler.compile = self._compile
+        for key, arguments in self._kept.items():
+            with contextlib.suppress(Exception):  # it is damaged
+                if key[0] in _KINDS:
+                    _cache[_KINDS[key[0]], *key[1:]] = _sre.compile(*arguments)
 
     def answer_anyio(self, maps: ModuleType) -> None:
         """The module `MAPS` has been loaded, and asked for nothing yet."""
-        build = vars(maps).get(_BUILD)
+        build: Build | None = names_of(maps).get(_BUILD)
         if build is not None:
-            vars(maps)[_BUILD] = lambda module: self._map(module, build)
+            self._build, names_of(maps)[_BUILD] = build, lambda module: self._map(module, build)
 
     def new(self) -> Made:
         """What was asked for and not kept: all texts, and those patterns that are constants of the standard library. No
         others: one of somebody else's, or that is made while something runs, may hold what belongs into no file.
         """
         constants = {*_constants()}
-        patterns = {asked: _arguments(*asked[1:]) for asked in [*self._patterns] if asked[:2] in constants}
-        maps = {key: made for key, made in _maps() if key not in self._kept}
+        asked = [(kind.__name__, *rest) for kind, *rest in [*_cache] if kind in (str, bytes)]
+        patterns = {key: _arguments(*key[1:]) for key in asked if key not in self._kept and key[:2] in constants}
+        maps = {key: made for key, made in self._maps() if key not in self._kept}
         return {key: made for key, made in {**self._texts, **patterns, **maps}.items() if _is_plain(made)}
 
-    def _map(self, module: ModuleType, build: Callable[[ModuleType], Any]) -> Any:
+    def _maps(self) -> Iterator[tuple[tuple[Any, ...], Any]]:
+        """Those of anyio's modules, made anew: after the stamp, for a source may change meanwhile."""
+        build = self._build or names_of(sys.modules.get(MAPS)).get(_BUILD)
+        for name, module in [*sys.modules.items()]:
+            names = names_of(module)
+            if build is not None and getattr(names.get("__getattr__"), "__module__", None) == MAPS:
+                yield (_MAP, name, stamp_of(names.get("__file__") or "")), build(module)
+
+    def _map(self, module: ModuleType, build: Build) -> Any:
         *_, stamp, _ = self._entries.get(module.__name__, (None, None))
         match self._kept.get((_MAP, module.__name__, stamp)):
             case (dict(), dict(), list()) as known:
@@ -89,29 +108,19 @@ class Compiled:
         code = self._kept.get((how, text))
         if type(code) is not CodeType:
             code = compile(text, "<string>", how, dont_inherit=True)
-            if len(self._texts) < MOST_MADE:
+            if len(self._texts) < MOST_MADE and len(text) < MOST_TEXT:
                 self._texts[how, text] = code
         return code
 
-    def _compile(self, pattern: Any, flags: Any = 0) -> Any:
-        if type(pattern) not in (str, bytes) or type(flags) is not int:  # parsed already, or no pattern at all
-            return _compile_pattern(pattern, flags)
-        asked = type(pattern).__name__, pattern, flags  # the type first: to compare text with bytes may be an error
-        arguments = self._kept.get(asked)
-        if arguments is not None:
-            with contextlib.suppress(Exception):  # it is damaged
-                return _sre.compile(*arguments)
-        compiled = _compile_pattern(pattern, flags)
-        if len(self._patterns) < MOST_MADE and not flags & _EACH_TIME:
-            self._patterns[asked] = None
-        return compiled
-
 
 def _arguments(pattern: Any, flags: int) -> tuple[Any, ...] | None:
-    """What is given to `_sre.compile` in the end; None if that cannot be found out with this version of `re`."""
+    """What is given to `_sre.compile` in the end; None if that changes from time to time, or cannot be found out with
+    this version of `re`.
+    """
     seen = SimpleNamespace(compile=lambda *arguments: tuple(map(_plain, arguments)))
+    compiled = FunctionType(_compiler.compile.__code__, {**vars(_compiler), "_sre": seen})
     with contextlib.suppress(Exception):
-        return FunctionType(_compile_pattern.__code__, {**vars(_compiler), "_sre": seen})(pattern, flags)  # type: ignore[no-any-return]
+        return None if flags & re.LOCALE else compiled(pattern, flags)
     return None
 
 
@@ -131,21 +140,13 @@ def _plain(argument: Any) -> Any:
 
 
 def _constants() -> Iterator[tuple[str, Any]]:
-    """The patterns that stand in modules of the standard library, or in classes of theirs. Nobody is asked anything: a
-    stand-in of somebody's, whatever it stands for, would answer.
-    """
+    """The patterns that stand in modules of the standard library, or in classes of theirs."""
     for name, module in [*sys.modules.items()]:
-        if type(module) is ModuleType and name.partition(".")[0] in sys.stdlib_module_names:
-            values = [*vars(module).values()]
+        spec = names_of(module).get("__spec__")
+        if name.partition(".")[0] not in sys.stdlib_module_names or type(spec) is not ModuleSpec:
+            continue
+        if (spec.origin or "").startswith(_LIBRARY):
+            values = [*names_of(module).values()]
             within = [value for kind in values if issubclass(type(kind), type) for value in [*vars(kind).values()]]
             patterns = [value.pattern for value in values + within if type(value) is re.Pattern]
             yield from ((type(pattern).__name__, pattern) for pattern in patterns)
-
-
-def _maps() -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Those of the modules of anyio's that have one, made anew: after the stamp, for a source may change meanwhile."""
-    build = vars(sys.modules.get(MAPS, sys)).get(_BUILD)
-    for name, module in [*sys.modules.items()]:
-        finds = vars(module).get("__getattr__") if type(module) is ModuleType else None
-        if build is not None and getattr(finds, "__module__", None) == MAPS:
-            yield (_MAP, name, stamp_of(getattr(module, "__file__", None) or "")), build(module)

@@ -24,7 +24,7 @@ else:
 LATER = frozenset(
     {
         *("asyncio.sslproto", "asyncio.staggered", "asyncio.trsock", "ssl"),
-        *("base64", "copy", "fnmatch", "linecache", "locale", "tokenize"),
+        *("base64", "copy", "fnmatch", "locale", "tokenize"),
         *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
     }
 )

@@ -1,8 +1,8 @@
 """Imports a kept module in one step.
 
-For each module the import system asks six finders, takes three locks and makes a dozen objects: 24 us where 6 are
-enough, three hundred times. Here its one door, through which each `import` of what is not loaded yet goes, lets kept
-modules through at once: same order, same attributes, same exceptions. It is for one thread alone, and for the finders
+For each module the import system asks six finders and makes a dozen objects: 24 us where 10 are enough, three hundred
+times. Here its one door, through which each `import` of what is not loaded yet goes, lets kept modules through at once:
+same order, same lock, same attributes, same exceptions. It is for processes without other threads, and for the finders
 that stood there at the start; whenever anything is otherwise, the import system does it as ever.
 
 Only the console script does this: no application's imports are touched.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import _thread
 import sys
-import time
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
 from .bundle import Bundle, Kept
@@ -28,12 +27,8 @@ if TYPE_CHECKING:
 else:
     ModuleType = type(sys)
 
-MOST_WAIT = 1.0
-"""Seconds that another thread waits for a module to be whole. Python finds out when two threads wait for each other,
-and gives out what is there."""
-
-_DOORS = "_find_and_load", "_lock_unlock_module"
-"""Where the interpreter asks for a module that is not there, and for one that is not whole yet."""
+_DOOR, _LOCK = "_find_and_load", "_ModuleLockManager"
+"""Where the interpreter asks for a module that is not there, and what makes other threads wait until it is whole."""
 
 _HARMLESS = "_distutils_hack"
 """What setuptools puts first into each environment. It finds distutils, and nothing else that anybody keeps."""
@@ -57,18 +52,15 @@ class Loading:
     def __init__(self, kept: Bundle) -> None:
         self._kept, self._finders = kept, [*sys.meta_path]
         self.then: dict[str, Callable[[ModuleType], None]] = {}  # what is to be done with a module once it is loaded
-        self._thread = _thread.get_ident()
         self._system: Any = sys.modules["_frozen_importlib"]
-        self._usual: Any
-        self._usual_wait: Any
-        self._usual, self._usual_wait = (getattr(self._system, door, None) for door in _DOORS)
+        self._usual: Any = getattr(self._system, _DOOR, None)
+        self._lock: Any = getattr(self._system, _LOCK, None)
 
     def begin(self) -> None:
         """From now on, if nobody else may have something to say about which module is found."""
         where = self._finders.index(PathFinder) if PathFinder in self._finders else 0
-        if where and all(map(self._is_known, self._finders[:where])) and self._usual and self._usual_wait:
-            for door, ours in zip(_DOORS, (self._find_and_load, self._wait), strict=True):
-                setattr(self._system, door, ours)
+        if where and all(map(self._is_known, self._finders[:where])) and self._usual and self._lock:
+            setattr(self._system, _DOOR, self._find_and_load)
 
     def _is_known(self, finder: object) -> bool:
         known = finder in (BuiltinImporter, FrozenImporter) or type(finder) in (Bundle, Later)
@@ -81,27 +73,25 @@ class Loading:
             above = name.rpartition(".")[0]
             if above and above not in sys.modules:
                 import_(above)
-            package: Any = sys.modules.get(above)
-            path = package.__dict__.get("__path__") if type(package) is ModuleType else None
-            if name not in sys.modules and sys.meta_path == self._finders and (path is not None or not above):
-                spec = self._kept.find_spec(name, path)
-                if spec is not None and type(spec.loader) is Kept:
-                    module = _load(spec, package)
-                    if name in self.then:
-                        self.then[name](module)
-                    return module
+            with self._lock(name):
+                module = self._loaded(name, above)
+            if module is not None:
+                return module
         return self._usual(name, import_)
 
-    def _wait(self, name: str) -> None:
-        """What the interpreter calls when somebody imports a module that is not whole yet. One that is loaded in one
-        step has no lock, for there was no other thread when that began.
-        """
-        spec: Any = getattr(sys.modules.get(name), "__spec__", None)
-        if type(getattr(spec, "loader", None)) is Kept and _thread.get_ident() != self._thread:
-            ends = time.monotonic() + MOST_WAIT
-            while spec._initializing and time.monotonic() < ends:  # noqa: SLF001
-                time.sleep(0.001)
-        self._usual_wait(name)
+    @_unseen("_find_and_load_unlocked")
+    def _loaded(self, name: str, above: str) -> ModuleType | None:
+        package: Any = sys.modules.get(above)
+        path = package.__dict__.get("__path__") if type(package) is ModuleType else None
+        if name in sys.modules or sys.meta_path != self._finders or (path is None and above):
+            return None
+        spec = self._kept.find_spec(name, path)
+        if spec is None or type(spec.loader) is not Kept:
+            return None
+        module = _load(spec, package)
+        if name in self.then:
+            self.then[name](module)
+        return module
 
 
 @_unseen("_call_with_frames_removed")
