@@ -221,27 +221,6 @@ def test_a_process_is_killed_while_it_makes_one(tmp_path: Path, steps: int, logg
     read_all(path)
 
 
-@pytest.mark.parametrize("has_tables", [True, False])
-def test_a_process_is_killed_while_it_writes_ours(tmp_path: Path, has_tables: bool, logged) -> None:
-    """What SQLite needs to put it right lies beside it, in the form of a database without a log."""
-    path, made = tmp_path / "trace.db", tmp_path / "made.db"
-    if has_tables:
-        anyio.run(keep, made)
-    writing = sqlite3.connect(made, isolation_level=None)
-    writing.execute("PRAGMA journal_mode = DELETE")
-    writing.execute("PRAGMA application_id = 0x63617073")
-    writing.execute("PRAGMA cache_size = 1")
-    writing.execute("BEGIN IMMEDIATE")
-    writing.execute("CREATE TABLE more (x)")
-    writing.executemany("INSERT INTO more VALUES (?)", [("x" * 1000,)] * 500)
-    for file in (made, made.with_name("made.db-journal")):
-        (tmp_path / file.name.replace("made", "trace")).write_bytes(file.read_bytes())
-    writing.close()
-    anyio.run(keep, path)
-    assert logged() == []
-    read_all(path)
-
-
 def test_many_make_one_at_once(tmp_path: Path, logged) -> None:
     """Nobody takes what another is making for that of a stranger."""
     for number in range(20):

@@ -44,6 +44,8 @@ _TABLES = (
 ) WITHOUT ROWID""",
 )
 
+_NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
 BUSY_SECONDS = 2.0
 """How long one transaction waits for other processes that write into the same database."""
 
@@ -61,8 +63,6 @@ def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         is_made = _is_made(connection, path)
-        if not is_made:  # first of all: whoever finds what a killed process leaves of the rest, knows whose it is
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         # Changing the mode is the one step that does not wait for others by itself.
         patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_seconds)
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -136,17 +136,23 @@ def _checked(uri: str, path: Path) -> sqlite3.Connection:
 
 
 def _look_beside(path: Path, busy_seconds: float) -> None:
-    """SQLite brings what lies beside a database into it when it is opened to write: before that, see whose it is."""
-    beside = [ending for ending in ("-wal", "-journal") if path.with_name(path.name + ending).exists()]
-    if beside:
-        # To look at one with a journal is to write it, unless nobody looks at the journal. Then it may be half of
-        # something, but whose it is stands in its first page.
-        mode = "immutable=1" if "-journal" in beside else "mode=ro"
-        uri = f"{path.absolute().as_uri()}?{mode}"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None)) as reader:
-            reader.execute("PRAGMA trusted_schema = OFF")
-            if "-journal" not in beside or reader.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-                _is_made(reader, path)
+    """SQLite brings what lies beside a database into it when it is opened to write: before that, see whose it is.
+
+    A rollback journal that nobody holds is left to whoever made it. Ours leave none, and what such a file says may be
+    done to another one: SQLite removes the file that it names.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if not journal.exists() and not path.with_name(f"{path.name}-wal").exists():
+        return
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None)) as reader:
+        try:
+            _is_made(reader, path)
+        except sqlite3.OperationalError as error:
+            if is_busy(error) or not journal.exists():
+                raise
+            reason = f"something was not finished that left {journal.name}; if it is not yours to finish, remove both"
+            raise InvalidJournal(reason, path=str(path)) from None
 
 
 def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
@@ -170,8 +176,30 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # another process was first
         for table in _TABLES:
             connection.execute(table)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
+
+
+def _make_whole(path: Path) -> None:
+    """A database that has its tables, and a log, from the first moment on: a process that is killed meanwhile leaves
+    nothing beside it. Where that cannot be done, there is none yet. Another process may be first.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        _make_tables(made)
+        whole = bytearray(made.serialize())
+    whole[18:20] = b"\2\2"  # written and read with a log: "File format version numbers" of SQLite's description
+    aside = path.with_name(f"{path.name}-{os.urandom(6).hex()}.new")
+    try:
+        with os.fdopen(os.open(aside, _NEW, 0o600), "wb") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())  # or the name may be there before the content, if the power goes
+        os.link(aside, path)
+    except OSError:
+        return
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
@@ -208,9 +236,10 @@ def _make_file(path: Path) -> None:
         raise InvalidJournal("it is a link; remove it", path=str(path))
     for ending in ("", "-wal", "-shm", "-journal"):  # SQLite writes into those that are there
         _check_owner(path.with_name(path.name + ending), path)
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    if not path.exists() and hasattr(sqlite3.Connection, "serialize"):
+        _make_whole(path)
     try:
-        os.close(os.open(path, flags, 0o600))
+        os.close(os.open(path, _NEW, 0o600))
     except FileExistsError:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise InvalidJournal("this is no regular file", path=str(path)) from None
