@@ -24,7 +24,7 @@ HOST = sorted((SRC / "capsule").rglob("*.py"))
 SDK = sorted((SRC / "capsule_sdk").rglob("*.py"))
 
 LEVELS: list[set[str]] = [
-    {"cache"},
+    {"cache", "recall"},
     {"_backend", "_hosts", "_mounts", "_spellings", "_toml", "_variables", "_versions", "errors"},
     {"_scrubbing", "_units"},
     {"_secrets", "policy"},

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 __all__ = ["Address", "Pattern", "beyond", "host_text", "narrowed", "normal_address", "normal_host", "normal_patterns"]
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 _MOST_NAME = 253
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"

@@ -49,6 +49,16 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, cache: Path, folders: li
     """Runs code in a process that begins and ends as the command does; answers what it printed. Twice: modules that are
     kept are found as others are, or loaded at once and with all else that the command does.
     """
+    return _run(request.param, tmp_path, cache, folders, installed)
+
+
+@pytest.fixture
+def run_at_once(tmp_path: Path, cache: Path, folders: list[Path], installed: Path) -> Run:
+    """The second of these alone."""
+    return _run("at once", tmp_path, cache, folders, installed)
+
+
+def _run(how: str, tmp_path: Path, cache: Path, folders: list[Path], installed: Path) -> Run:
     script = script_in(tmp_path / "bin", SCRIPT)
 
     def run(
@@ -58,7 +68,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, cache: Path, folders: li
             **environment(tmp_path, cache),
             "PYTHONPATH": os.pathsep.join(map(str, [*path, installed])),
             "SETTLED": "1000000" if has_settled else "0",
-            "HOW": request.param,
+            "HOW": how,
             **variables,
         }
         if has_settled:

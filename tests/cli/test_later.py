@@ -13,6 +13,8 @@ import trustme
 import capsule
 from capsule._guest.cache import CompiledGuest
 from capsule.cli.later import LATER
+from capsule.cli.promises import PROMISED
+from keeping import Run
 from loops import LOOPS
 
 SRC = str(Path(capsule.__file__).parents[1])
@@ -32,38 +34,40 @@ def run(code: str, *words: str) -> str:
 @pytest.mark.parametrize("name", sorted(LATER))
 def test_every_name_is_what_it_is(name: str) -> None:
     """A module that was put off is the same module, with all that Python's own import gives it."""
-    code = f"""
-import importlib.util, {name} as module
-assert type(module) is StandIn and sys.modules[{name!r}] is module
-found = [module.__file__, module.__cached__, module.__package__, module.__name__, module.__spec__.origin]
-names = dir(module)
+    look = f"""
+def look(module):
+    spec = module.__spec__
+    found = [module.__file__, module.__cached__, module.__package__, module.__name__, spec.origin, spec.name, spec.parent]
+    return [*found, dir(module), sorted(vars(module)), module.__doc__, type(module.__loader__), type(spec.loader), repr(module)]
+import {name}
+"""
+    later = f"""
+module = sys.modules[{name!r}]
+assert type(module) is StandIn
+dir(module)
 assert type(module) is type(sys) and sys.modules[{name!r}] is module
-assert found == [module.__file__, module.__cached__, module.__package__, module.__name__, module.__spec__.origin]
-sys.meta_path.pop(0)
-del sys.modules[{name!r}]
-import {name} as real
-assert real is not module
-assert names == dir(real) and {{*vars(module)}} == {{*vars(real)}} and module.__doc__ == real.__doc__
-assert type(module.__loader__) is type(real.__loader__) and type(module.__spec__.loader) is type(module.__loader__)
-assert repr(module) == repr(real)
+print(look(module))
 """
-    run(code)
+    assert run(look + later) == run(f"sys.meta_path.pop(0)\n{look}print(look(sys.modules[{name!r}]))")
 
 
-def test_nothing_is_loaded_before(guest: CompiledGuest, write) -> None:
-    """A run of a plain file imports all of them and loads none: who asks one for a name takes it off the list.
+def test_nothing_is_loaded_before(guest: CompiledGuest, run_at_once: Run, cache: Path, write) -> None:
+    """A run of a plain file imports all of them and loads none, once what they are asked for is kept.
 
-    The pathlib of 3.12 asks one at once, and anyio another, while nobody has kept what it learns from its sources.
+    The pathlib of 3.12 asks for another one.
     """
-    code = """
-import atexit
-from capsule.cli.later import LATER
-atexit.register(lambda: print(sorted(name for name in LATER if type(sys.modules[name]) is not StandIn)))
+    (cache / Path(guest.file).parent.name).symlink_to(Path(guest.file).parent)
+    code = f"""
 from capsule.cli.main import main
-main()
+sys.argv[1:] = ["run", {write("hello.py", "def main(): return 'here'")!r}]
+try: main()
+except SystemExit as end: assert end.code == 0
+from capsule.cli.later import LATER, StandIn
+print(sorted(name for name in LATER if name in sys.modules and type(sys.modules[name]) is not StandIn))
 """
-    loaded = ["fnmatch"] * (sys.version_info[:2] == (3, 12)) + ["tokenize"]
-    assert run(code, "run", write("hello.py", "def main():\n    return 'here'\n")) == f"here\n{loaded}"
+    asked = ["fnmatch"] if sys.version_info[:2] == (3, 12) else []
+    assert run_at_once(code) == f"here\n{sorted(['ast', 'dis', 'tokenize', *asked])}"
+    assert [run_at_once(code) for _ in range(3)] == [f"here\n{asked}"] * 3
 
 
 @pytest.mark.parametrize("name", ["__path__", "nothing"])
@@ -102,19 +106,26 @@ def test_whoever_asks(question: str) -> None:
     run(QUESTIONS[question])
 
 
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_none_asks_another(name: str) -> None:
-    """What one loads besides asks none of them, but asyncio's TLS for ssl: threads could wait for each other for ever."""
-    code = f"""
-import {", ".join(sorted(LATER))}
-before = {{*sys.modules}}
-dir(sys.modules[{name!r}])
-asked = [each for each in {sorted(LATER)!r} if type(sys.modules[each]) is not StandIn]
-print(asked, sorted(set(sys.modules) - before - OTHERS))
+def test_none_asks_for_each_other() -> None:
+    """What one loads besides may ask another, and that one never asks back, by whatever way: threads could wait for each
+    other for ever.
+    """
+    asked = {name: set(run(f"{ASKS}print(*asked_by({name!r}))").split()) for name in sorted(LATER)}
+    assert asked["asyncio.sslproto"] == {"ssl"}
+    assert asked["base64"] == set()
+    assert [(one, two) for one, those in asked.items() for two in those if one in asked[two]] == []
+
+
+ASKS = f"""
+import importlib
+LATER = {sorted(LATER)!r}
+def loaded(): return {{name for name in LATER if name in sys.modules and type(sys.modules[name]) is not StandIn}}
+def asked_by(name):
+    module = importlib.import_module(name)
+    before = loaded()
+    dir(module)
+    return loaded() - before - {{name}}
 """
-    others = {"_ssl", "_socket", "_locale", "binascii", "msgspec._typing_utils", "struct", "_struct", "_tokenize"}
-    asked = [name, "ssl"] if name == "asyncio.sslproto" else [name]
-    assert run(f"OTHERS = {others!r}{code}") == f"{asked} []"
 
 
 def test_another_thread_waits_for_the_rest(tmp_path: Path) -> None:
@@ -195,22 +206,74 @@ assert type(ssl) is type(sys)
         run(code)
 
 
-def test_a_promised_class() -> None:
-    """anyio takes it by its name, for annotations; once ssl is loaded it has the real one."""
+PROMISES = {
+    ("anyio._backends._asyncio", "convert_ipv6_sockaddr"): "asked(('::1', 80, 0, 0)) == ('::1', 80)",
+    ("anyio._backends._asyncio", "create_memory_object_stream"): "len(asked[int](1)) == 2",
+    ("anyio._core._exceptions", "dedent"): "asked('  a') == 'a'",
+    ("anyio.abc._sockets", "IPv4Address"): "isinstance(asked('1.2.3.4'), asked) and not isinstance(1, asked)",
+    ("anyio.abc._sockets", "IPv6Address"): "str(asked('::1')) == '::1' and not isinstance(1, asked)",
+    ("pathlib", "urlquote_from_bytes"): "who.Path('/a b').as_uri() == 'file:///a%20b'",
+}
+"""Who was promised what, by the name that it has there, and what it can do with it."""
+
+
+@pytest.mark.parametrize("of", sorted(PROMISES), ids=lambda of: of[1])
+def test_what_is_promised(of: tuple[str, str]) -> None:
+    """It is there when something is done with it, and does what it stands for."""
+    who, name = of
+    if who == "pathlib" and sys.version_info >= (3, 12):
+        pytest.skip("it asks for that when it needs it")
+    code = f"""
+import importlib
+from capsule.cli.promises import PROMISED
+who = importlib.import_module({who!r})
+asked = vars(who)[{name!r}]
+(module,) = {{module for asks, module, name in PROMISED if asks == {who!r} and {name!r}.endswith(name)}}
+assert type(sys.modules[module]) is StandIn and type(asked).__name__ == "Promise"
+assert asked.__name__ in vars(sys.modules[module]) and type(sys.modules[module]) is type(sys)
+assert {PROMISES[of]}
+"""
+    run(code)
+
+
+def test_all_that_is_promised_is_tested() -> None:
+    """By who takes it, and as what."""
+    assert {(who, name.removeprefix("url")) for who, name in PROMISES} == {(who, name) for who, _, name in PROMISED}
+
+
+def test_a_union_with_what_is_promised() -> None:
+    """As anyio makes one for its annotations."""
     code = """
-import anyio.streams.tls as tls
-import ssl
-assert type(ssl) is StandIn and tls.ssl is ssl and isinstance(tls.SSLContext, type)
-real = ssl.SSLContext
-assert type(ssl) is type(sys) and tls.SSLContext is real is ssl.SSLContext
+from anyio.abc import IPAddressType
+import ipaddress
+assert type(ipaddress) is StandIn
+for each in ("name", ipaddress.ip_address("::1"), ipaddress.ip_address("1.2.3.4")):
+    assert isinstance(each, IPAddressType)
+assert not isinstance(5, IPAddressType) and IPAddressType.__args__ == (str, ipaddress.IPv4Address, ipaddress.IPv6Address)
+union = ipaddress.IPv4Address | vars(sys.modules["anyio.abc._sockets"])["IPv6Address"]
+assert isinstance(ipaddress.ip_address("::1"), union)
+"""
+    run(code)
+
+
+def test_a_base_of_a_class(tmp_path: Path) -> None:
+    """inspect derives a class from one of ast's, and finds sources of classes with it."""
+    (tmp_path / "has.py").write_text("class First:\n    class Second:\n        word = 1\n", "utf-8")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import inspect, has
+assert inspect.getsource(has.First.Second) == "    class Second:\\n        word = 1\\n"
+import ast
+finder = getattr(inspect, "_ClassFinder", ast.NodeVisitor)
+assert issubclass(finder, ast.NodeVisitor) and finder.__mro__[-2:] == (ast.NodeVisitor, object)
 """
     run(code)
 
 
 TLS = """
 import anyio, ssl
-from anyio.streams.tls import TLSListener
 assert "_ssl" not in sys.modules or sys.argv[4] == "trio"
+from anyio.streams.tls import TLSListener
 certificate, key, trusted, backend = sys.argv[1:]
 async def serve(stream):
     async with stream:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,21 +15,30 @@ class Switchboard:
 
     def __init__(self) -> None:
         # Unbounded, but each sandbox has a bounded number of open calls, and the number of sandboxes is bounded.
-        self._calls, self._incoming = anyio.create_memory_object_stream[Callable[[], Coroutine[Any, Any, None]]](
-            math.inf
-        )
+        self._calls: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
+        self._ring = anyio.Event()
+        self._is_open = True
 
     def connect(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin a host call soon, or never if the runtime is being left. Never waits, never raises."""
-        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._calls.send_nowait(call)
+        if self._is_open:
+            self._calls.append(call)
+            self._ring.set()
 
     async def serve(self, tasks: TaskGroup) -> None:
-        """Begin calls in `tasks` until `close`."""
-        with self._incoming:
-            async for call in self._incoming:
-                tasks.start_soon(call)
+        """Begin calls in `tasks` until `close`, and those that came before it; none any more once it is cancelled."""
+        try:
+            while self._is_open or self._calls:
+                await self._ring.wait()
+                while self._calls:
+                    tasks.start_soon(self._calls.popleft())
+                if self._is_open:
+                    self._ring = anyio.Event()
+        finally:
+            self.close()
+            self._calls.clear()
 
     def close(self) -> None:
         """Take no more calls."""
-        self._calls.close()
+        self._is_open = False
+        self._ring.set()

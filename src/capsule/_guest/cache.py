@@ -4,7 +4,7 @@ A compiled guest is native code that this process will run, so it is taken only 
 write, and only if it is whole.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: msgspec would compile each text, which takes longer than to decode.
 
 import contextlib
 import re

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .._values import Module, Program
 from ..errors import InvalidProgram
+from ..recall import recalled
 from .parsing import parse, too_deep
 from .program import read_source, remembered, shown_path, with_module
 
@@ -44,16 +45,12 @@ def with_neighbours(program: Program, path: str | os.PathLike[str]) -> Program:
         if size > MAX_MODULES or len(program.modules) >= MOST_MODULES:
             reason = f"it imports more of its folder than {MOST_MODULES} modules or {MAX_MODULES:,} bytes"
             raise InvalidProgram(reason, path=program.path)
-        program = with_module(program, found, remembered(found.source, found.path, _no_base))
+        program = with_module(program, found, remembered(found.source, found.path, is_neighbour=True))
         package = found.name if found.is_package else found.name.rpartition(".")[0]
         new = _imported(found.source, found.path, package) - seen
         seen |= new
         todo.extend(sorted(new, reverse=True))
     return program
-
-
-def _no_base(_class: object, _chain: object) -> None:
-    """Bases of actors in other modules are not looked for: nothing here is loaded."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -62,9 +59,13 @@ def _imported(source: str, path: str, package: str) -> frozenset[str]:
 
     Remembered, because a file is read again at every call.
     """
-    tree = parse(source, path)
-    with too_deep(path):
-        names = {name for node in ast.walk(tree) for name in _names(node, package)}
+
+    def look() -> frozenset[str]:
+        tree = parse(source, path)
+        with too_deep(path):
+            return frozenset(name for node in ast.walk(tree) for name in _names(node, package))
+
+    names: frozenset[str] = recalled(("imports", source, package), look, frozenset)
     parts = [name.split(".") for name in names]
     every = {".".join(each[:end]) for each in parts for end in range(1, len(each) + 1)}
     return frozenset(name for name in every if name.partition(".")[0] not in _TAKEN)

@@ -7,20 +7,21 @@ import functools
 import io
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from .._values import ActorSpec, Module, Program, TaskSpec
+from .._values import ActorSpec, Module, Parameter, Program, TaskSpec
 from ..errors import InvalidProgram
+from ..recall import recalled
 from .arguments import check_arguments
-from .declarations import declared_in, functions_of, spec_of
 from .parsing import parse, refusal, too_deep
 
 if TYPE_CHECKING:
     from .actors import FindBase
+    from .declarations import Function
 
 __all__ = [
     "check_arguments",
@@ -42,6 +43,9 @@ larger."""
 MOST_NAME = 200
 """Characters in the name of a task or an actor: every message and event of theirs repeats it."""
 
+Declarations: TypeAlias = tuple[tuple[TaskSpec, ...], tuple[ActorSpec, ...]]
+"""The tasks and the actors that a source declares, each in its order."""
+
 _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
 
@@ -53,6 +57,13 @@ def program_from_source(source: str, path: str, find_base: FindBase | None = Non
     read without running it.
     """
     source = source.removeprefix("\ufeff")
+    tasks, actors = _declared(source, path, find_base)
+    return Program(path=path, source=source, tasks=tasks, actors=actors)
+
+
+def _declared(source: str, path: str, find_base: FindBase | None) -> Declarations:
+    from .declarations import declared_in  # here and below: a tree takes longer to load than a task to run
+
     tree = parse(source, path)
     with too_deep(path):
         tasks, actors = declared_in(tree, source, path, find_base)
@@ -61,16 +72,39 @@ def program_from_source(source: str, path: str, find_base: FindBase | None = Non
             if len(spec.name) > MOST_NAME:
                 reason = f"a name of {len(spec.name):,} characters; the longest is {MOST_NAME}"
                 raise InvalidProgram(reason, path=path, line=spec.line)
-        return Program(path=path, source=source, tasks=tasks, actors=actors)
+        return tasks, actors
 
 
 @functools.lru_cache(maxsize=64)
-def remembered(source: str, path: str, find_base: FindBase | None = None) -> Program:
+def remembered(source: str, path: str, *, is_neighbour: bool = False) -> Program:
     """The same as `program_from_source`, for a file that is read again at every call.
 
-    With a `find_base` that looks at nothing else; not many, as each may be of 256 KB.
+    For a neighbour, bases of actors in other modules are not looked for: nothing here is loaded. Not many, as each may
+    be of 256 KB.
     """
-    return program_from_source(source, path, find_base)
+    source = source.removeprefix("\ufeff")
+    find_base = _no_base if is_neighbour else None
+    key = ("declared by a neighbour" if is_neighbour else "declared", source)
+    tasks, actors = recalled(key, lambda: _declared(source, path, find_base), _declared_of)
+    return Program(path=path, source=source, tasks=tasks, actors=actors)
+
+
+def _declared_of(plain: Any) -> Declarations:
+    tasks, actors = plain
+    return tuple(map(_task_of, tasks)), tuple(map(_actor_of, actors))
+
+
+def _actor_of(plain: dict[str, Any]) -> ActorSpec:
+    methods = tuple(map(_task_of, plain["methods"]))
+    return ActorSpec(**{**plain, "create": _task_of(plain["create"]), "methods": methods})
+
+
+def _task_of(plain: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(**{**plain, "parameters": tuple(Parameter(**each) for each in plain["parameters"])})
+
+
+def _no_base(_class: object, _chain: object) -> None:
+    """None is found."""
 
 
 def with_module(program: Program, module: Module, declared: Program) -> Program:
@@ -155,7 +189,7 @@ def _find(program: Program, name: str) -> TaskSpec | ActorSpec | None:
         **{actor.name: actor for actor in program.actors},
         **{task.name: task for task in program.tasks},
     }
-    return declared.get(name) or _undeclared(program.source, program.path).get(name)
+    return declared.get(name) or _undeclared(program.source, program.path, name)
 
 
 def _only(program: Program) -> TaskSpec | ActorSpec | None:
@@ -164,10 +198,25 @@ def _only(program: Program) -> TaskSpec | ActorSpec | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _undeclared(source: str, path: str) -> Mapping[str, TaskSpec]:
+def _undeclared(source: str, path: str, name: str) -> TaskSpec | None:
+    """The function of this name at module level: the last one, as it is the one that is there in the end."""
+
+    def look() -> TaskSpec | None:
+        from .declarations import spec_of
+
+        found = [function for function in _functions(source, path) if function.name == name]
+        with too_deep(path):
+            return spec_of(found[-1]) if found else None
+
+    return recalled(("function", source, name), look, lambda plain: _task_of(plain) if plain else None)
+
+
+def _functions(source: str, path: str) -> list[Function]:
+    from .declarations import functions_of
+
     tree = parse(source, path)
     with too_deep(path):
-        return {function.name: spec_of(function) for function in functions_of(tree)}
+        return list(functions_of(tree))
 
 
 def _nothing_found(program: Program, name: str | None) -> str:
@@ -178,7 +227,7 @@ def _nothing_found(program: Program, name: str | None) -> str:
         return f"say which {what} to run: {every}" if every else f"no task is declared here; declare one:\n{_EXAMPLE}"
     there = [f"the {kind} are {', '.join(names)}" for kind, names in (("tasks", tasks), ("actors", actors)) if names]
     if not there:
-        functions = ", ".join(_undeclared(program.source, program.path))
+        functions = ", ".join(dict.fromkeys(each.name for each in _functions(program.source, program.path)))
         there = [f"the functions are {functions}" if functions else "it has no functions"]
     return f"there is no {what} {name!r}; {' and '.join(there)}"
 

@@ -65,7 +65,8 @@ class Bundle:
     """Finds modules, in front of Python's own finder of files.
 
     Modules that were written together are one part, and read together: they share their names, and to read them one by
-    one takes an eighth longer.
+    one takes an eighth longer. What a run reads of a part and does not load, as what the first one needed to make the
+    guest, is put into another one.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class Bundle:
         try:
             made_for = _made_for()
             self._file = f"{cache_place()}/{PREFIX}{short_name(repr(made_for))}"
-            self._take_up(_mapped(self._file), made_for)
+            self._take_up(mapped(self._file), made_for)
         except (OSError, EOFError, ValueError, TypeError):
             pass  # there is none, or it is damaged: then all is imported as ever
         if PathFinder in sys.meta_path:
@@ -91,7 +92,7 @@ class Bundle:
     def _take_up(self, whole: memoryview, made_for: tuple[Any, ...]) -> None:
         begin = 2 * _NUMBER + int.from_bytes(whole[:_NUMBER], "little")
         index = whole[2 * _NUMBER : begin]
-        if _number_of(index) != whole[_NUMBER : 2 * _NUMBER]:
+        if number_of(index) != whole[_NUMBER : 2 * _NUMBER]:
             return
         known_for, times, entries, sizes = marshal.loads(index)  # noqa: S302 - private, as the guest is
         if known_for == made_for and len(whole) == begin + sum(sizes) and _times(times) == times:
@@ -147,29 +148,57 @@ class Bundle:
             return
 
     def _keep(self, new: Callable[[], Made]) -> None:
-        if len(self._parts) == MOST_PARTS and self._new():
-            self.entries, self._parts = {}, []
-        entries = {**self.entries, **self._new()}
+        if len(self._parts) == MOST_PARTS and self._new(0):
+            self.entries, self._parts, self._read = {}, [], {}
+        apart = self._apart() if len(self._parts) + 1 < MOST_PARTS else {}
+        entries = {**self.entries, **apart, **self._new(len(self._parts) + bool(apart))}
+        if entries == self.entries:
+            return
         folders = _looked_through(entries)
         times = _times(folders)
-        if len(entries) > len(self.entries) and max(map(_last_change, folders)) + _SETTLED < self._began:
-            made = new() if self._parts else {**self.made, **new()}
-            replace_file(self._file, self._written(entries, times, made if len(made) <= MOST_MADE else {}))
+        if max(map(_last_change, folders)) + _SETTLED < self._began:
+            replace_file(self._file, self._written(entries, times, apart, new()))
             for old in files_of(PREFIX)[MOST_FILES:]:
                 remove(old)
 
-    def _new(self) -> dict[str, Entry]:
-        made = ((name, _entry(name, len(self._parts))) for name in [*sys.modules] if name not in self.entries)
+    def _apart(self) -> dict[str, Entry]:
+        """What has been read and was not loaded: a part of its own from now on."""
+        left = [name for codes in self._read.values() for name in codes if name in self.entries]
+        return {name: (*self.entries[name][:-1], len(self._parts)) for name in left}
+
+    def _new(self, part: int) -> dict[str, Entry]:
+        """What is loaded and not kept."""
+        made = ((name, _entry(name, part)) for name in [*sys.modules] if name not in self.entries)
         return {name: entry for name, entry in made if entry is not None}
 
-    def _written(self, entries: dict[str, Entry], times: dict[str, Time | None], made: Made) -> Iterator[bytes]:
-        codes = {name: _code(name, entry[1]) for name, entry in entries.items() if entry[-1] == len(self._parts)}
-        parts = [*self._parts, memoryview(marshal.dumps((codes, made)))]
+    def _written(
+        self, entries: dict[str, Entry], times: dict[str, Time | None], apart: dict[str, Entry], new: Made
+    ) -> Iterator[bytes]:
+        parts = [*self._parts]
+        count = 1 + max(entry[-1] for entry in entries.values())
+        anew = [*(self._read if apart else ()), *range(len(parts), count)]
+        made: dict[int, Made] = {part: {} for part in anew}
+        if anew and (apart or not parts):
+            made[anew[0]].update(self.made)
+        if anew:
+            made[anew[-1]].update(new)
+        for part in anew:
+            names = [name for name, entry in entries.items() if entry[-1] == part]
+            codes = {name: self._code(name, entries[name], apart) for name in names}
+            content = marshal.dumps((codes, made[part] if len(made[part]) <= MOST_MADE else {}))
+            parts[part : part + 1] = [memoryview(content)]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
         yield len(index).to_bytes(_NUMBER, "little")
-        yield _number_of(index)
+        yield number_of(index)
         yield index
         yield from map(bytes, parts)
+
+    def _code(self, name: str, entry: Entry, apart: dict[str, Entry]) -> CodeType | None:
+        """What is kept of a module. If its source has changed since its stamp was taken, that is stale."""
+        for codes in self._read.values() if name in apart else ():
+            if name in codes:
+                return codes[name]
+        return SourceFileLoader(name, entry[1]).get_code(name)
 
 
 class Kept(SourceFileLoader):
@@ -202,8 +231,8 @@ def _made_for() -> tuple[Any, ...]:
     return _FORMAT, sys.version, _imp.is_frozen("os"), sys.flags.optimize, sys.pycache_prefix, path, hooks
 
 
-def _mapped(file: str) -> memoryview:
-    """The file's content. Raises OSError also if others can write it or its folder."""
+def mapped(file: str) -> memoryview:
+    """The content of a file of the cache. Raises OSError also if others can write it or its folder."""
     with open(file, "rb", buffering=0) as opened:
         if why_not_private(os.fstat(opened.fileno())) or why_not_private(os.stat(os.path.dirname(file))):
             raise PermissionError(file)
@@ -212,9 +241,9 @@ def _mapped(file: str) -> memoryview:
         return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _number_of(index: memoryview | bytes) -> bytes:
-    """What changes if damage makes the index say other things: eight bytes, Python's own digest of a source."""
-    return _imp.source_hash(_FORMAT, index)
+def number_of(content: memoryview | bytes) -> bytes:
+    """What changes if damage makes it say other things: eight bytes, Python's own digest of a source."""
+    return _imp.source_hash(_FORMAT, content)
 
 
 def stamp_of(file: str) -> Stamp | None:
@@ -301,8 +330,3 @@ def names_of(module: Any) -> dict[str, Any]:
     something, does that for those who need it.
     """
     return MODULE.__getattribute__(module, "__dict__") if issubclass(type(module), MODULE) else {}
-
-
-def _code(name: str, origin: str) -> CodeType | None:
-    """What is kept of a module. Read after its stamp: if the source changes meanwhile, this is stale."""
-    return SourceFileLoader(name, origin).get_code(name)

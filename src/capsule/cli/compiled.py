@@ -22,6 +22,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 from .bundle import MOST_MADE, names_of, stamp_of
+from .promises import ASKED, CONSTANTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Compiled:
     """Answers these modules from what is kept, and finds out what they asked for besides.
 
     In `kept.made` are the byte code of a text, by how it is compiled and the text; what `_sre.compile` is given for a
-    pattern, by its type, itself and its flags; the map of a module of anyio's, by its name and its stamp.
+    pattern, by its type, itself and its flags; the map of a module of anyio's, by its name and its stamp; constants of
+    modules that are put off, likewise.
     """
 
     def __init__(self, kept: Bundle) -> None:
@@ -80,8 +82,8 @@ class Compiled:
         constants = {*_constants()}
         asked = [(kind.__name__, *rest) for kind, *rest in [*_cache] if kind in (str, bytes)]
         patterns = {key: _arguments(*key[1:]) for key in asked if key not in self._kept and key[:2] in constants}
-        maps = {key: made for key, made in self._maps() if key not in self._kept}
-        return {key: made for key, made in {**self._texts, **patterns, **maps}.items() if _is_plain(made)}
+        rest = {key: made for key, made in [*self._maps(), *_known()] if key not in self._kept}
+        return {key: made for key, made in {**self._texts, **patterns, **rest}.items() if _is_plain(made)}
 
     def _maps(self) -> Iterator[tuple[tuple[Any, ...], Any]]:
         """Those of anyio's modules, made anew: after the stamp, for a source may change meanwhile."""
@@ -111,6 +113,14 @@ class Compiled:
             if len(self._texts) < MOST_MADE and len(text) < MOST_TEXT:
                 self._texts[how, text] = code
         return code
+
+
+def _known() -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The constants that are asked of modules that are put off, of those that have been loaded."""
+    for name, asked in ASKED.items():
+        names = names_of(sys.modules.get(name))
+        if names.keys() >= {*asked}:
+            yield (CONSTANTS, name, stamp_of(names.get("__file__") or "")), {each: names[each] for each in asked}
 
 
 def _arguments(pattern: Any, flags: int) -> tuple[Any, ...] | None:

@@ -9,7 +9,7 @@ from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
 
-from . import bundle
+from . import bundle, readings
 from .interrupts import INTERRUPTS
 from .run import FAILED, SUCCESS
 from .screen import Phases, Screen
@@ -46,8 +46,8 @@ def show() -> int:
         return FAILED
     if sets:
         screen.note(f"{_sets(sets)}, {format_size(size)}")
-    if kept := bundle.kept_bytes():
-        screen.note(f"{_OWN}, {format_size(kept)}")
+    for line in _own():
+        screen.note(line)
     if not rows:
         screen.note("nothing is cached; `capsule setup` builds the guest")
         return SUCCESS
@@ -72,20 +72,24 @@ def clear() -> int:
     try:
         count, size = clear_cache()
         sets, more = clear_packages()
-        kept = bundle.kept_bytes()
+        own = _own()
         bundle.clear()
+        readings.clear()
     except (CapsuleError, OSError) as error:
         screen.error(str(error))
         return FAILED
     screen.result(f"removed {count} compiled {'guest' if count == 1 else 'guests'}, {format_size(size)}")
     if sets:
         screen.result(f"removed {_sets(sets)}, {format_size(more)}")
-    if kept:
-        screen.result(f"removed {_OWN}, {format_size(kept)}")
+    for line in own:
+        screen.result(f"removed {line}")
     return SUCCESS
 
 
-_OWN = "the byte code of this command"
+def _own() -> list[str]:
+    """What the command keeps for itself."""
+    kept = {"the byte code of this command": bundle.kept_bytes(), "what programs declare": readings.kept_bytes()}
+    return [f"{what}, {format_size(size)}" for what, size in kept.items() if size]
 
 
 def _sets(count: int) -> str:

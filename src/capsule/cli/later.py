@@ -1,8 +1,9 @@
 """Modules that are loaded when they are asked for a name, and not where they are imported.
 
-What asyncio and anyio import for TLS and child processes, a run that has neither never touches: ssl alone takes as long
-to load as three sandboxes to start. Python 3.15 has `lazy import` for it (PEP 810); this does the same for a few
-modules of others. importlib.util.LazyLoader does not: on 3.11 a second `import` of a name loads its module.
+What asyncio and anyio import for TLS, sockets and child processes, a run that has none of them never touches: ssl
+alone takes as long to load as three sandboxes to start. Python 3.15 has `lazy import` for it (PEP 810); this does the
+same for a few modules of others. importlib.util.LazyLoader does not: on 3.11 a second `import` of a name loads its
+module.
 
 Only the console script does this: no application's imports are touched.
 """
@@ -13,27 +14,29 @@ import sys
 from _thread import RLock
 from importlib.machinery import ModuleSpec, PathFinder
 
+from .promises import BASES, CONSTANTS, PROMISED, Promise
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes longer to load than all of this
     from collections.abc import Sequence
     from types import ModuleType
     from typing import Any
+
+    from .bundle import Bundle
 else:
     ModuleType = type(sys)
 
 LATER = frozenset(
     {
+        *("anyio._core._sockets", "anyio._core._streams"),
         *("asyncio.sslproto", "asyncio.staggered", "asyncio.trsock", "ssl"),
-        *("base64", "copy", "fnmatch", "locale", "tokenize"),
+        *("ast", "base64", "copy", "dis", "fnmatch", "ipaddress", "locale", "textwrap", "tokenize", "urllib.parse"),
         *("msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml"),
     }
 )
-"""Each is imported by what a run loads, and asked for nothing. No packages: what is in one is found by its path. And no
-two whose loading asks for each other: threads could wait for ever, unseen by the locks of the import system."""
-
-PROMISED = ("anyio.streams.tls", "ssl", "SSLContext")
-"""Who takes which name from which of them, for annotations alone. It gets a class without anything, which gives way to
-the real one as soon as that is loaded; everybody else who asks has it loaded."""
+"""Each is imported by what a run loads, and asked for nothing, or for what `promises` has. No packages: what is in one
+is found by its path. And no two whose loading asks for each other, by whatever way: threads could wait for ever, unseen
+by the locks of the import system."""
 
 _OWN = {"__name__", "__loader__", "__package__", "__spec__", "__file__", "__cached__", "__class__", "__dict__"}
 """What the import system sets, and asks for."""
@@ -41,6 +44,9 @@ _OWN = {"__name__", "__loader__", "__package__", "__spec__", "__file__", "__cach
 
 class Later:
     """Finds these modules first, as others would, and puts off what is in them."""
+
+    def __init__(self, kept: Bundle | None = None) -> None:
+        self._kept = kept
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -55,17 +61,23 @@ class Later:
             spec: ModuleSpec | None = find(name, path, target)
             if spec is not None:
                 if spec.loader is not None and spec.submodule_search_locations is None:
-                    later: Any = _Loader(spec.loader)
+                    later: Any = _Loader(spec.loader, self._constants(name))
                     spec.loader = later
                 return spec
         return None
+
+    def _constants(self, name: str) -> dict[str, Any]:
+        *_, stamp, _ = self._kept.entries.get(name, (None, None)) if self._kept else (None, None)
+        known = self._kept.made.get((CONSTANTS, name, stamp)) if self._kept and stamp else None
+        return known if type(known) is dict else {}
 
 
 class _Loader:
     """Another loader's, but for the moment in which it does its work."""
 
-    def __init__(self, real: Any) -> None:
-        self.real, self.lock, self.is_at_work = real, RLock(), False
+    def __init__(self, real: Any, constants: dict[str, Any]) -> None:
+        self.real, self.constants, self.lock, self.is_at_work = real, constants, RLock(), False
+        self.bases: dict[str, type] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -92,8 +104,15 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in _OWN or name == "__path__":  # which the import system asks for; it is no package
             raise AttributeError(name)
-        if (sys._getframe(1).f_globals.get("__name__"), self.__name__, name) == PROMISED:  # noqa: SLF001
-            return _promise
+        asked = sys._getframe(1).f_globals.get("__name__"), self.__name__, name  # noqa: SLF001
+        loader: Any = ModuleType.__getattribute__(self, "__spec__").loader
+        if type(loader) is _Loader and not loader.is_at_work:
+            if asked in PROMISED:
+                return Promise(lambda: getattr(self, name))
+            if asked in BASES:
+                return loader.bases.setdefault(name, type(name, (), {}))
+            if name in loader.constants:
+                return loader.constants[name]
         _load(self)
         if type(self) is StandIn:  # what it is being loaded with asks for something that is not there yet
             raise AttributeError(f"module {self.__name__!r} is being loaded and has no {name!r} yet")
@@ -111,9 +130,6 @@ class StandIn(ModuleType):
     def __dir__(self) -> list[str]:
         _load(self)
         return dir(self) if type(self) is not StandIn else [*self.__dict__]
-
-
-_promise = type(PROMISED[2], (), {"__module__": PROMISED[1]})
 
 
 def _load(module: ModuleType) -> None:
@@ -142,19 +158,15 @@ def _load(module: ModuleType) -> None:
                 sys.modules.pop(module.__name__, None)
             else:
                 sys.modules[module.__name__] = there
+        for name, base in loader.bases.items():
+            derived: Any
+            for derived in type.__subclasses__(base):
+                derived.__bases__ = (getattr(module, name),)
         spec.loader = module.__loader__ = loader.real
         module.__class__ = ModuleType  # type: ignore[assignment]
-    if module.__name__ == PROMISED[1]:
-        _keep_promise(module)
 
 
-def _keep_promise(module: ModuleType) -> None:
-    owner, name = sys.modules.get(PROMISED[0]), PROMISED[2]
-    if owner is not None and owner.__dict__.get(name) is _promise:
-        setattr(owner, name, getattr(module, name))
-
-
-def put_off() -> None:
+def put_off(kept: Bundle | None = None) -> None:
     """From now on. What is loaded already stays."""
     if PathFinder in sys.meta_path:
-        sys.meta_path.insert(0, Later())
+        sys.meta_path.insert(0, Later(kept))

@@ -36,7 +36,7 @@ def hasten() -> Callable[[], None]:
     kept.open()
     from .later import put_off  # from what is kept, as the rest
 
-    put_off()
+    put_off(kept)
     from .loading import Loading
 
     loading = Loading(kept)

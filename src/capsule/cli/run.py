@@ -18,6 +18,7 @@ from capsule.abc import Journal
 from .grants import Grants, Scope, journal_file, scope_of, what_would_allow
 from .interrupts import INTERRUPTS
 from .logs import logs_on
+from .readings import Readings
 from .screen import Phases, Screen
 
 SUCCESS, FAILED, WRONG_CALL = 0, 1, 2
@@ -48,7 +49,10 @@ def run(call: Call) -> int:
     try:
         given = arguments(call)  # may wait for standard input, so not on the event loop
         with logs_on(screen):
-            outcome = INTERRUPTS.run(_outcome, call, screen, scope_of(call.target, call.grants), *given)
+            scope = scope_of(call.target, call.grants)
+            readings = Readings(scope.target)
+            readings.open()
+            outcome = INTERRUPTS.run(_outcome, call, screen, scope, *given)
     except RightsRefused as error:
         message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
         return _refuse(call, screen, message, "denied", WRONG_CALL)
@@ -59,6 +63,7 @@ def run(call: Call) -> int:
     except KeyboardInterrupt:
         return _refuse(call, screen, "interrupted", "cancelled", INTERRUPTS.status)
     _show(call, screen, outcome)
+    readings.keep()
     return SUCCESS if outcome.success and not screen.has_lost else FAILED
 
 

@@ -1,0 +1,90 @@
+"""What was read of a program's sources, kept for the next run of the same file.
+
+A run of a file that has not changed knows from here what it declares and imports, and does not load syntax trees, an
+eighth of all classes that a run makes. What is kept is about a text, letter by letter, and good for as long as
+capsule's own reading is the same; whatever is odd about the file, everything is read as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import sys
+
+import capsule
+from capsule import recall
+from capsule.cache import cache_place, files_of, remove, replace_file, short_name
+
+from .bundle import mapped, number_of, stamp_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PREFIX = "readings-"
+MOST_FILES = 32
+"""One for each program. Those that were written first go first."""
+
+MOST_BYTES = 1 << 20
+"""Of one file. A larger program is read each time."""
+
+READERS = (
+    *("_guest/actors", "_guest/arguments", "_guest/bindings", "_guest/declarations", "_guest/names"),
+    *("_guest/neighbours", "_guest/parsing", "_guest/program", "_guest/settings"),
+    *("_hosts", "_mounts", "_units", "_values", "_variables", "errors", "policy", "recall"),
+)
+"""The modules of capsule's that decide what is read."""
+
+_FORMAT, _NUMBER = 1, 8
+
+
+class Readings:
+    """Of one program."""
+
+    def __init__(self, target: str) -> None:
+        """`target` is what is run, as the command line names it."""
+        self._made_for = _made_for(target)
+        self._file = ""
+        self._recall = recall.begin({})
+
+    def open(self) -> None:
+        """Take up what is kept, if it is whole, private, and made for this."""
+        with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
+            self._file = f"{cache_place()}/{PREFIX}{short_name(repr(self._made_for[2:4]))}"
+            content = mapped(self._file)
+            if number_of(content[_NUMBER:]) == content[:_NUMBER]:
+                made_for, found = marshal.loads(content[_NUMBER:])  # noqa: S302 - private, as the guest is
+                if made_for == self._made_for and type(found) is dict:
+                    self._recall = recall.begin(found)
+
+    def keep(self) -> None:
+        """Write down what this process has read, if anything was new. A cache that cannot be written costs nobody the
+        run.
+        """
+        if not self._recall.has_new or not self._file or sys.dont_write_bytecode:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            content = marshal.dumps((self._made_for, self._recall.asked))
+            if len(content) <= MOST_BYTES:
+                replace_file(self._file, (number_of(content), content))
+                for old in files_of(PREFIX)[MOST_FILES:]:
+                    remove(old)
+
+
+def kept_bytes() -> int:
+    """What all of them take."""
+    return sum(stamp[1] for stamp in map(stamp_of, files_of(PREFIX)) if stamp is not None)
+
+
+def clear() -> None:
+    """Remove all of them. Raises OSError."""
+    for file in files_of(PREFIX):
+        remove(file)
+
+
+def _made_for(target: str) -> tuple[Any, ...]:
+    """What else decides what is read, and where."""
+    home = os.path.dirname(capsule.__file__)  # noqa: PTH120 - as in the rest of the way to a run
+    stamps = tuple(stamp_of(f"{home}/{name}.py") for name in READERS)
+    return _FORMAT, sys.version, home, os.path.abspath(target), stamps

@@ -1,0 +1,61 @@
+"""What was found out about texts, which one process may hand on to the next.
+
+To read what a source declares takes a syntax tree, whose classes alone take longer to load than its task to run. While
+a text is the same, so is what was read from it. The console script hands it on (`cli/readings.py`); elsewhere nobody
+does, and each text is read anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Key = tuple[str, ...]
+"""What was looked for, and all that the answer depends on: the whole text, for example."""
+
+
+class Recall:
+    """What an earlier process found, and what this one has asked for."""
+
+    def __init__(self, found: dict[Key, Any]) -> None:
+        """`found` has plain data, as `asked` of the earlier one had it."""
+        self._found = found
+        self.asked: dict[Key, Any] = {}
+        self.has_new = False
+
+    def recalled(self, key: Key, make: Callable[[], T], of_plain: Callable[[Any], T]) -> T:
+        """See the function of this name."""
+        if key in self._found:
+            try:
+                known = of_plain(self._found[key])
+            except (TypeError, ValueError, KeyError):  # it is of another kind than what this writes
+                pass
+            else:
+                self.asked[key] = self._found[key]
+                return known
+        made = make()
+        plain = msgspec.to_builtins(made)
+        if repr(of_plain(plain)) == repr(made):  # or it holds what plain data cannot say
+            self.asked[key], self.has_new = plain, True
+        return made
+
+
+_recall: Recall | None = None
+
+
+def begin(found: dict[Key, Any]) -> Recall:
+    """From now on, `recalled` looks into `found` first, and believes it: whoever calls this knows where it is from."""
+    global _recall  # noqa: PLW0603 - one for a process, which is one command
+    _recall = Recall(found)
+    return _recall
+
+
+def recalled(key: Key, make: Callable[[], T], of_plain: Callable[[Any], T]) -> T:
+    """What is known under `key`, which `of_plain` makes of plain data. If nothing is, what `make` answers, with
+    whatever it raises.
+    """
+    return make() if _recall is None else _recall.recalled(key, make, of_plain)
