@@ -7,7 +7,8 @@ does, and each text is read anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,20 +39,25 @@ class Recall:
                 self.asked[key] = self._found[key]
                 return known
         made = make()
-        plain = msgspec.to_builtins(made)
-        if repr(of_plain(plain)) == repr(made):  # or it holds what plain data cannot say
-            self.asked[key], self.has_new = plain, True
+        with contextlib.suppress(TypeError, ValueError):  # it holds what plain data cannot say
+            plain = msgspec.to_builtins(made)
+            if of_plain(plain) == made:
+                self.asked[key], self.has_new = plain, True
         return made
 
 
 _recall: Recall | None = None
 
 
-def begin(found: dict[Key, Any]) -> Recall:
-    """From now on, `recalled` looks into `found` first, and believes it: whoever calls this knows where it is from."""
+@contextlib.contextmanager
+def recalling(found: dict[Key, Any]) -> Iterator[Recall]:
+    """In here, `recalled` looks into `found` first, and believes it: whoever calls this knows where it is from."""
     global _recall  # noqa: PLW0603 - one for a process, which is one command
-    _recall = Recall(found)
-    return _recall
+    before, _recall = _recall, Recall(found)
+    try:
+        yield _recall
+    finally:
+        _recall = before
 
 
 def recalled(key: Key, make: Callable[[], T], of_plain: Callable[[Any], T]) -> T:

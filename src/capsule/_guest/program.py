@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from .._mounts import Mount
 from .._values import ActorSpec, Module, Parameter, Program, TaskSpec
 from ..errors import InvalidProgram
 from ..recall import recalled
@@ -96,11 +97,18 @@ def _declared_of(plain: Any) -> Declarations:
 
 def _actor_of(plain: dict[str, Any]) -> ActorSpec:
     methods = tuple(map(_task_of, plain["methods"]))
-    return ActorSpec(**{**plain, "create": _task_of(plain["create"]), "methods": methods})
+    settings = _settings_of(plain["settings"])
+    return ActorSpec(**{**plain, "create": _task_of(plain["create"]), "methods": methods, "settings": settings})
 
 
 def _task_of(plain: dict[str, Any]) -> TaskSpec:
-    return TaskSpec(**{**plain, "parameters": tuple(Parameter(**each) for each in plain["parameters"])})
+    parameters = tuple(Parameter(**each) for each in plain["parameters"])
+    return TaskSpec(**{**plain, "parameters": parameters, "settings": _settings_of(plain["settings"])})
+
+
+def _settings_of(plain: dict[str, Any]) -> dict[str, Any]:
+    folders = {"allowed_files": tuple(Mount(**each) for each in plain.get("allowed_files", ()))}
+    return {**plain, **folders} if "allowed_files" in plain else plain
 
 
 def _no_base(_class: object, _chain: object) -> None:

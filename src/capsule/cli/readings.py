@@ -13,13 +13,14 @@ import os
 import sys
 
 import capsule
-from capsule import recall
 from capsule.cache import cache_place, files_of, remove, replace_file, short_name
+from capsule.recall import Key, Recall, recalling
 
 from .bundle import mapped, number_of, stamp_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 PREFIX = "readings-"
@@ -46,26 +47,29 @@ class Readings:
         """`target` is what is run, as the command line names it."""
         self._made_for = _made_for(target)
         self._file = ""
-        self._recall = recall.begin({})
+        self._known = Recall({})
 
-    def open(self) -> None:
-        """Take up what is kept, if it is whole, private, and made for this."""
+    @contextlib.contextmanager
+    def known(self) -> Iterator[None]:
+        """What is kept of them is known in here, if it is whole, private, and made for this."""
+        with recalling(self._found()) as self._known:
+            yield
+
+    def _found(self) -> dict[Key, Any]:
         with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
             self._file = f"{cache_place()}/{PREFIX}{short_name(repr(self._made_for[2:4]))}"
             content = mapped(self._file)
             if number_of(content[_NUMBER:]) == content[:_NUMBER]:
                 made_for, found = marshal.loads(content[_NUMBER:])  # noqa: S302 - private, as the guest is
-                if made_for == self._made_for and type(found) is dict:
-                    self._recall = recall.begin(found)
+                return dict(found) if made_for == self._made_for else {}
+        return {}
 
     def keep(self) -> None:
-        """Write down what this process has read, if anything was new. A cache that cannot be written costs nobody the
-        run.
-        """
-        if not self._recall.has_new or not self._file or sys.dont_write_bytecode:
+        """Write down what was read in there, if it is new. A cache that cannot be written costs nobody the run."""
+        if not self._known.has_new or not self._file or sys.dont_write_bytecode:
             return
         with contextlib.suppress(OSError, ValueError):
-            content = marshal.dumps((self._made_for, self._recall.asked))
+            content = marshal.dumps((self._made_for, self._known.asked))
             if len(content) <= MOST_BYTES:
                 replace_file(self._file, (number_of(content), content))
                 for old in files_of(PREFIX)[MOST_FILES:]:

@@ -51,8 +51,8 @@ def run(call: Call) -> int:
         with logs_on(screen):
             scope = scope_of(call.target, call.grants)
             readings = Readings(scope.target)
-            readings.open()
-            outcome = INTERRUPTS.run(_outcome, call, screen, scope, *given)
+            with readings.known():
+                outcome = INTERRUPTS.run(_outcome, call, screen, scope, *given)
     except RightsRefused as error:
         message = f"{error.listing}\n{what_would_allow(error, call.argv)}"
         return _refuse(call, screen, message, "denied", WRONG_CALL)
