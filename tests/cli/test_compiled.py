@@ -109,7 +109,7 @@ print(len(parsed), len(compiled))
 @AT_ONCE
 def test_nothing_is_compiled_the_second_time(run: Run) -> None:
     """Neither a pattern of the standard library's nor a text of anybody's."""
-    code = counted("import constants, textwrap, platform")
+    code = counted("import constants, textwrap, platform; textwrap.dedent")
     patterns, texts = map(int, run(code).split())
     assert patterns >= OWN + 5
     assert texts >= 5  # one for each class from 3.13 on

@@ -46,7 +46,7 @@ MODULES = {
     "slow.py": "import time\ntime.sleep(0.3)\nWORD = 1",
     "where.py": "import sys\nframe, NAMES = sys._getframe(), []\nwhile frame := frame.f_back: NAMES.append(frame.f_code.co_name)",
 }
-PUT_OFF = {"dis", "opcode", "_opcode"}
+PUT_OFF = {"dis", "opcode", "_opcode", "_opcode_metadata"}
 """What inspect loads for a constant, which is kept."""
 
 LOAD = (
