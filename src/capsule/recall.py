@@ -28,7 +28,9 @@ class Recall:
         self.asked: dict[Key, Any] = {}
         self.has_new = False
 
-    def recalled(self, key: Key, make: Callable[[], T], of_plain: Callable[[Any], T]) -> T:
+    def recalled(
+        self, key: Key, make: Callable[[], T], of_plain: Callable[[Any], T], is_short: Callable[[T], bool]
+    ) -> T:
         """See the function of this name."""
         if key in self._found:
             try:
@@ -39,11 +41,15 @@ class Recall:
                 self.asked[key] = self._found[key]
                 return known
         made = make()
+        if is_short(made):
+            self._note(key, made, of_plain)
+        return made
+
+    def _note(self, key: Key, made: T, of_plain: Callable[[Any], T]) -> None:
         with contextlib.suppress(TypeError, ValueError):  # it holds what plain data cannot say
             plain = msgspec.to_builtins(made)
             if of_plain(plain) == made:
                 self.asked[key], self.has_new = plain, True
-        return made
 
 
 _recall: Recall | None = None
@@ -60,8 +66,15 @@ def recalling(found: dict[Key, Any]) -> Iterator[Recall]:
         _recall = before
 
 
-def recalled(key: Key, make: Callable[[], T], of_plain: Callable[[Any], T]) -> T:
+def _always(_: object) -> bool:
+    return True
+
+
+def recalled(
+    key: Key, make: Callable[[], T], of_plain: Callable[[Any], T], is_short: Callable[[T], bool] = _always
+) -> T:
     """What is known under `key`, which `of_plain` makes of plain data. If nothing is, what `make` answers, with
-    whatever it raises.
+    whatever it raises; it is noted for the next process if `is_short` of it, for as plain data it may be larger: a part
+    that many others share is there once for each.
     """
-    return make() if _recall is None else _recall.recalled(key, make, of_plain)
+    return make() if _recall is None else _recall.recalled(key, make, of_plain, is_short)

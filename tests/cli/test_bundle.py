@@ -319,19 +319,59 @@ def sizes_in(data: bytes) -> list[int]:
     return sizes
 
 
-def test_it_does_not_grow_for_ever(run: Run, cache: Path, folders: list[Path]) -> None:
-    """What later runs load besides is a part each, and what the second did not need of the first; up to a number, and
-    then all is written anew.
+def test_it_settles(run: Run, cache: Path, folders: list[Path]) -> None:
+    """What later runs load besides is a part each, and what the second did not need of the first; the last one takes in
+    what has no room. Then nothing is written any more, in whatever order they come.
     """
-    for number in range(2 * bundle.MOST_PARTS + 2):
+    numbers = range(2 * bundle.MOST_PARTS + 2)
+    counts, written = [], set()
+    for number in numbers:
         (folders[1] / f"more{number}.py").write_text(f"WORD = {number}\n", "utf-8")
-    counts = []
-    for number in range(2 * bundle.MOST_PARTS + 2):
+    for number in numbers:
         assert run(f"import thing, more{number}; print(more{number}.WORD)") == str(number)
         (file,) = cache.iterdir()
         counts.append(len(parts_of(file)))
-    assert counts == [1, *range(3, bundle.MOST_PARTS + 1)] * 2 + [1, 3, 4, 5]
-    assert run() == "one Kept"
+    assert counts == [
+        1,
+        *range(3, bundle.MOST_PARTS + 1),
+        *[bundle.MOST_PARTS] * (len(numbers) - bundle.MOST_PARTS + 1),
+    ]
+    for number in [*numbers, *reversed(numbers)]:
+        assert run(f"import thing, more{number}; print(type(more{number}.__spec__.loader).__name__)") == "Kept"
+        written.add(file.stat().st_mtime_ns)
+    assert len(written) <= 2  # what the first run loaded with `thing` went into a part of its own
+
+
+def test_what_nobody_can_use_any_more_goes(run: Run, cache: Path, folders: list[Path]) -> None:
+    """After an update, when all of it is loaded anew: no run has to read it again."""
+    large = "WORD = [" + ", ".join(f"'{number} of one'" for number in range(2000)) + "]\n"
+    for name in ("thing", "other"):
+        (folders[1] / f"{name}.py").write_text(large, "utf-8")
+    for _ in range(3):
+        run("import thing, other")
+    (file,) = cache.iterdir()
+    size = file.stat().st_size
+    for name in ("thing", "other"):
+        (folders[1] / f"{name}.py").write_text(large.replace("one", "two"), "utf-8")
+        os.utime(folders[1] / f"{name}.py", (1_000_000_000, 1_000_000_000))
+    for _ in range(3):
+        run("import thing, other")
+    assert file.stat().st_size < size + 2000
+    assert b"0 of one" not in file.read_bytes()
+
+
+def test_code_is_never_under_the_stamp_of_another(run: Run, cache: Path, folders: list[Path]) -> None:
+    """A source that another one took the place of for a while, in a run that writes parts anew."""
+    source = folders[1] / "thing.py"
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    (folders[1] / "more.py").write_text("", "utf-8")
+    run("import thing, more")
+    change = f"import thing, os; open({str(source)!r}, 'w').write(\"WORD = 'two'\\n\")"
+    run(change)  # writes parts anew, for it does not load the other
+    source.write_text("WORD = 'one'\n", "utf-8")
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    for _ in range(3):
+        assert run("import thing; print(thing.WORD)") == "one"
 
 
 @pytest.mark.parametrize(

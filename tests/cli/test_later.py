@@ -145,6 +145,26 @@ first.join()
     assert run(code) == "whole"
 
 
+def test_another_thread_waits_for_a_base(tmp_path: Path) -> None:
+    """And for all else that gives way: it is done before anybody sees that the module is loaded."""
+    (tmp_path / "has.py").write_text("class First:\n    word = 1\n", "utf-8")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import ast, inspect, has, threading, time
+import capsule.cli.later as later
+def slow(module, settle=later._settle):
+    time.sleep(0.3)
+    settle(module)
+later._settle = slow
+first = threading.Thread(target=lambda: ast.parse)
+first.start()
+time.sleep(0.1)
+print(inspect.getsource(has.First).split()[1])
+first.join()
+"""
+    assert run(code) == "First:"
+
+
 def test_a_finder_of_the_older_kind() -> None:
     """Whatever it finds, nothing is put off behind its back."""
     code = """
@@ -230,7 +250,12 @@ who = importlib.import_module({who!r})
 asked = vars(who)[{name!r}]
 (module,) = {{module for asks, module, name in PROMISED if asks == {who!r} and {name!r}.endswith(name)}}
 assert type(sys.modules[module]) is StandIn and type(asked).__name__ == "Promise"
-assert asked.__name__ in vars(sys.modules[module]) and type(sys.modules[module]) is type(sys)
+import copy, pickle
+assert {PROMISES[of]}
+real = vars(sys.modules[module])[asked.__name__]
+assert type(sys.modules[module]) is type(sys) and vars(who)[{name!r}] is real
+assert asked == real and real == asked and hash(asked) == hash(real)
+assert copy.copy(asked) is copy.deepcopy(asked) is pickle.loads(pickle.dumps(asked)) is real
 assert {PROMISES[of]}
 """
     run(code)
@@ -244,24 +269,34 @@ def test_all_that_is_promised_is_tested() -> None:
 def test_a_union_with_what_is_promised() -> None:
     """As anyio makes one for its annotations."""
     code = """
-from anyio.abc import IPAddressType
-import ipaddress
+import ipaddress, typing
+import anyio.abc._sockets as sockets
 assert type(ipaddress) is StandIn
+promised, IPAddressType = vars(sockets)["IPv4Address"], sockets.IPAddressType
+assert (promised | int).__args__ == (ipaddress.IPv4Address, int)
+assert isinstance(5, promised | int) and issubclass(ipaddress.IPv4Address, promised)
+assert not issubclass(int, promised) and typing.Union[int, promised]
+assert IPAddressType.__args__ == sockets.IPAddressType.__args__ and type(IPAddressType) is not type(sockets.IPAddressType)
 for each in ("name", ipaddress.ip_address("::1"), ipaddress.ip_address("1.2.3.4")):
     assert isinstance(each, IPAddressType)
 assert not isinstance(5, IPAddressType) and IPAddressType.__args__ == (str, ipaddress.IPv4Address, ipaddress.IPv6Address)
-union = ipaddress.IPv4Address | vars(sys.modules["anyio.abc._sockets"])["IPv6Address"]
-assert isinstance(ipaddress.ip_address("::1"), union)
+import anyio
+assert typing.get_type_hints(anyio.connect_tcp)["remote_host"] == str | ipaddress.IPv4Address | ipaddress.IPv6Address
 """
     run(code)
 
 
-def test_a_base_of_a_class(tmp_path: Path) -> None:
-    """inspect derives a class from one of ast's, and finds sources of classes with it."""
+BY = ("import ast", "import ast, importlib; importlib.reload(ast)", "import ast; ast.__loader__.exec_module(ast)")
+
+
+@pytest.mark.parametrize("way", BY)
+def test_a_base_of_a_class(tmp_path: Path, way: str) -> None:
+    """inspect derives a class from one of ast's, and finds sources of classes with it, whoever loads ast."""
     (tmp_path / "has.py").write_text("class First:\n    class Second:\n        word = 1\n", "utf-8")
     code = f"""
 sys.path.insert(0, {str(tmp_path)!r})
 import inspect, has
+{way}
 assert inspect.getsource(has.First.Second) == "    class Second:\\n        word = 1\\n"
 import ast
 finder = getattr(inspect, "_ClassFinder", ast.NodeVisitor)

@@ -24,7 +24,7 @@ SRC = ROOT / "src"
 
 Look = Callable[..., tuple[Any, int]]
 
-FORGET = (program.remembered, program._undeclared, neighbours._imported)
+FORGET = (program.remembered, program._functions, neighbours._imported)
 
 ALL = """
 from capsule import actor, task
@@ -242,6 +242,9 @@ def test_another_reading(look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert look(target)[1] == 0
     (home / "policy.py").write_text("changed", "utf-8")
     assert look(target)[1]
+    (home / "policy.py").unlink()
+    for _ in range(2):
+        assert look(target)[1]
 
 
 def test_all_that_decides_is_looked_at() -> None:

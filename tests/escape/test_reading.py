@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from capsule import InvalidProgram
+from capsule._guest.neighbours import with_neighbours
 from capsule._guest.program import choose_task, read_program
 
 
@@ -74,6 +79,75 @@ def test_reading_takes_time_with_the_length_alone(write, source: str) -> None:
     except InvalidProgram as refused:
         assert "a.py" in str(refused)
     assert time.thread_time() - began < 5
+
+
+def imports(*dots: int, names: int, lines: int = 1) -> str:
+    """Each line imports so many names from a chain of so many packages, another one for each line."""
+    wanted = ", ".join(f"c{n}" for n in range(names))
+    return "".join(f"from a{n}{'.b' * dots[n % len(dots)]} import {wanted}\n" for n in range(lines))
+
+
+IMPORTS = {
+    "a chain and many names": imports(300, names=3_000),
+    "long chains and many names": imports(4_000, names=2_000, lines=10),
+    "many chains": imports(300, names=1, lines=380),
+    "chains that grow": imports(*range(350), names=1, lines=350),
+    "many names": imports(0, names=34_000),
+    "a long name": f"import {'a' * 5_000}\nimport b{'.c' * 5_000}\n",
+    "many modules": "".join(f"import m{n}\n" for n in range(17_000)),
+}
+
+
+@pytest.mark.parametrize("source", IMPORTS.values(), ids=IMPORTS.keys())
+def test_what_is_imported_takes_time_with_the_length_alone(write, source: str) -> None:
+    """Of names in names there are as many as the product of both."""
+    assert len(source) <= 256 << 10
+    file = write("a.py", source)
+    began = time.thread_time()
+    try:
+        with_neighbours(read_program(file), file)
+    except InvalidProgram as refused:
+        assert "a.py" in str(refused)
+    assert time.thread_time() - began < 4
+
+
+INHERITED = {
+    "methods": ("m", 20_000, 3_000),
+    "constructors": ("__init__", 3_000, 2_500),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such measure of a process")
+@pytest.mark.parametrize("kind", INHERITED)
+def test_what_is_kept_of_a_program_is_no_product_either(write, tmp_path: Path, kind: str) -> None:
+    """What many actors inherit is one thing in memory, and would be thousands in a file."""
+    name, parameters, actors = INHERITED[kind]
+    inherited = f"class B:\n  def {name}(self,{','.join(f'a{n:x}' for n in range(parameters))}): ...\n"
+    source = (
+        ACTORS
+        + inherited
+        + "".join(f"@actor\nclass C{n:x}(B): ...\n" for n in range(actors))
+        + "@task\ndef main(): 1\n"
+    )
+    assert len(source) <= 256 << 10
+    write("a.py", source)
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    code = """
+import resource
+from capsule._source import Source
+from capsule.cli.readings import Readings
+readings = Readings("a.py")
+with readings.known():
+    Source(lambda _: None).resolve("a.py")
+readings.keep()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    env = {**os.environ, "CAPSULE_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, timeout=120
+    )
+    assert int(done.stdout) < 400
 
 
 @pytest.mark.parametrize(

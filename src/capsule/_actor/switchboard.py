@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 
 class Switchboard:
@@ -31,6 +32,7 @@ class Switchboard:
             while self._is_open or self._calls:
                 await self._ring.wait()
                 while self._calls:
+                    await checkpoint()  # trio begins what was started in one go in any order, and messages have theirs
                     tasks.start_soon(self._calls.popleft())
                 if self._is_open:
                     self._ring = anyio.Event()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from .._values import Module, Program
 from ..errors import InvalidProgram
@@ -34,7 +35,8 @@ def with_neighbours(program: Program, path: str | os.PathLike[str]) -> Program:
     """
     folder = Path(os.path.abspath(path)).parent
     shown = Path(shown_path(path)).parent
-    todo = sorted(_imported(program.source, program.path, ""), reverse=True)
+    candidates = _candidates_in(folder)
+    todo = sorted(candidates(_imported(program.source, program.path, "")), reverse=True)
     seen: set[str] = set(todo)
     size = 0
     while todo:
@@ -47,42 +49,71 @@ def with_neighbours(program: Program, path: str | os.PathLike[str]) -> Program:
             raise InvalidProgram(reason, path=program.path)
         program = with_module(program, found, remembered(found.source, found.path, is_neighbour=True))
         package = found.name if found.is_package else found.name.rpartition(".")[0]
-        new = _imported(found.source, found.path, package) - seen
+        new = candidates(_imported(found.source, found.path, package)) - seen
         seen |= new
         todo.extend(sorted(new, reverse=True))
     return program
 
 
+Imported: TypeAlias = tuple[tuple[str, str], ...]
+"""Modules by their dotted names, each with a name that is taken from it, which may be a module too, or ""."""
+
+
 @functools.lru_cache(maxsize=256)
-def _imported(source: str, path: str, package: str) -> frozenset[str]:
-    """The dotted names of all modules that `source` may import, with the packages that they are in.
+def _imported(source: str, path: str, package: str) -> Imported:
+    """What `source` may import. Remembered, because a file is read again at every call; so it is no longer than it."""
 
-    Remembered, because a file is read again at every call.
-    """
-
-    def look() -> frozenset[str]:
+    def look() -> Imported:
         tree = parse(source, path)
         with too_deep(path):
-            return frozenset(name for node in ast.walk(tree) for name in _names(node, package))
+            return tuple(dict.fromkeys(pair for node in ast.walk(tree) for pair in _pairs(node, package)))
 
-    names: frozenset[str] = recalled(("imports", source, package), look, frozenset)
-    parts = [name.split(".") for name in names]
-    every = {".".join(each[:end]) for each in parts for end in range(1, len(each) + 1)}
-    return frozenset(name for name in every if name.partition(".")[0] not in _TAKEN)
+    return recalled(("imports", source, package), look, tuple)
 
 
-def _names(node: ast.AST, package: str) -> Iterator[str]:
+def _pairs(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
+        yield from ((alias.name, "") for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         home = package.split(".") if package else []
         if node.level > len(home):  # leads out of every package; Python says so where it happens
             return
         base = [*home[: len(home) - node.level + 1]] if node.level else []
-        base += [node.module] if node.module else []
-        if base:
-            yield ".".join(base)
-        yield from (".".join([*base, alias.name]) for alias in node.names if alias.name != "*")
+        module = ".".join([*base, node.module] if node.module else base)
+        yield from ((module, "" if alias.name == "*" else alias.name) for alias in node.names)
+
+
+def _candidates_in(folder: Path) -> Callable[[Imported], set[str]]:
+    """Finds the dotted names that may be modules of the folder: those in a folder that is there. A chain of packages
+    that are not there has no end that matters, and could be as long as the source.
+    """
+
+    @functools.cache
+    def reached(module: str) -> tuple[tuple[str, ...], bool]:
+        """The packages above it and itself, as far as there are folders; and whether it is one."""
+        names: list[str] = []
+        place = str(folder)
+        for part in module.split("."):
+            names.append(f"{names[-1]}.{part}" if names else part)
+            place = f"{place}/{part}"
+            if not _is_folder(place):
+                return tuple(names), False
+        return tuple(names), True
+
+    def candidates(imported: Imported) -> set[str]:
+        found: set[str] = set()
+        for module, name in imported:
+            if module.partition(".")[0] not in _TAKEN:
+                names, is_folder = reached(module)
+                found.update(names)
+                found.update({f"{module}.{name}"} if name and is_folder else ())
+        return found
+
+    return candidates
+
+
+def _is_folder(place: str) -> bool:
+    return os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises for a name that is too long
 
 
 def _find(folder: Path, shown: Path, name: str) -> Module | None:
@@ -92,7 +123,7 @@ def _find(folder: Path, shown: Path, name: str) -> Module | None:
     for file, is_package in ((place / "__init__.py", True), (place.with_name(f"{parts[-1]}.py"), False)):
         if os.path.lexists(file):
             return _read(folder, shown, file, name, is_package=is_package)
-    if place.is_dir() and any(each.endswith(".py") for each in _listed(place)):
+    if _is_folder(str(place)) and any(each.endswith(".py") for each in _listed(place)):
         return Module(name=name, path=(shown / Path(*parts)).as_posix(), source="", is_package=True)
     return None
 

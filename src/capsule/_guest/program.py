@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +22,6 @@ from .parsing import parse, refusal, too_deep
 
 if TYPE_CHECKING:
     from .actors import FindBase
-    from .declarations import Function
 
 __all__ = [
     "check_arguments",
@@ -46,6 +45,9 @@ MOST_NAME = 200
 
 Declarations: TypeAlias = tuple[tuple[TaskSpec, ...], tuple[ActorSpec, ...]]
 """The tasks and the actors that a source declares, each in its order."""
+
+MOST_KEPT = 2_000
+"""Tasks, methods and parameters of a program together, up to which the command keeps them for its next run."""
 
 _EXAMPLE = "from capsule import task\n@task\ndef main(): ..."
 
@@ -86,8 +88,15 @@ def remembered(source: str, path: str, *, is_neighbour: bool = False) -> Program
     source = source.removeprefix("\ufeff")
     find_base = _no_base if is_neighbour else None
     key = ("declared by a neighbour" if is_neighbour else "declared", source)
-    tasks, actors = recalled(key, lambda: _declared(source, path, find_base), _declared_of)
+    tasks, actors = recalled(key, lambda: _declared(source, path, find_base), _declared_of, _is_short)
     return Program(path=path, source=source, tasks=tasks, actors=actors)
+
+
+def _is_short(declared: Declarations) -> bool:
+    """Whether it may be kept: what actors inherit is one thing here, and would be one for each of them in a file."""
+    tasks, actors = declared
+    specs = [*tasks, *(spec for actor in actors for spec in (actor.create, *actor.methods))]
+    return len(specs) + sum(len(spec.parameters) for spec in specs) <= MOST_KEPT
 
 
 def _declared_of(plain: Any) -> Declarations:
@@ -205,26 +214,25 @@ def _only(program: Program) -> TaskSpec | ActorSpec | None:
     return candidates[0] if len(candidates) == 1 else None
 
 
-@functools.lru_cache(maxsize=64)
 def _undeclared(source: str, path: str, name: str) -> TaskSpec | None:
-    """The function of this name at module level: the last one, as it is the one that is there in the end."""
+    """The function of this name at module level."""
 
     def look() -> TaskSpec | None:
-        from .declarations import spec_of
+        return _functions(source, path).get(name)
 
-        found = [function for function in _functions(source, path) if function.name == name]
-        with too_deep(path):
-            return spec_of(found[-1]) if found else None
+    def is_short(spec: TaskSpec | None) -> bool:
+        return spec is None or len(spec.parameters) <= MOST_KEPT
 
-    return recalled(("function", source, name), look, lambda plain: _task_of(plain) if plain else None)
+    return recalled(("function", source, name), look, lambda plain: _task_of(plain) if plain else None, is_short)
 
 
-def _functions(source: str, path: str) -> list[Function]:
-    from .declarations import functions_of
+@functools.lru_cache(maxsize=64)
+def _functions(source: str, path: str) -> Mapping[str, TaskSpec]:
+    from .declarations import functions_of, spec_of
 
     tree = parse(source, path)
     with too_deep(path):
-        return list(functions_of(tree))
+        return {function.name: spec_of(function) for function in functions_of(tree)}
 
 
 def _nothing_found(program: Program, name: str | None) -> str:
@@ -235,7 +243,7 @@ def _nothing_found(program: Program, name: str | None) -> str:
         return f"say which {what} to run: {every}" if every else f"no task is declared here; declare one:\n{_EXAMPLE}"
     there = [f"the {kind} are {', '.join(names)}" for kind, names in (("tasks", tasks), ("actors", actors)) if names]
     if not there:
-        functions = ", ".join(dict.fromkeys(each.name for each in _functions(program.source, program.path)))
+        functions = ", ".join(_functions(program.source, program.path))
         there = [f"the functions are {functions}" if functions else "it has no functions"]
     return f"there is no {what} {name!r}; {' and '.join(there)}"
 

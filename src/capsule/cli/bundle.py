@@ -47,12 +47,13 @@ MOST_FILES = 8
 """One for each environment that has the command. Those that were written first go first."""
 
 MOST_PARTS = 8
-"""In one file. What a run loads that others did not is one more; then all is written anew."""
+"""In one file. What a run loads that others did not is one more, and what it reads and does not load."""
 
 MOST_MADE = 1000
 """Of what modules compile. A run has a hundred; more has gathered from versions that are gone."""
 
 _FORMAT, _NUMBER = 2, 8
+_LAST = MOST_PARTS - 1  # takes in what has no room for a part of its own
 _NOWHERE = -1  # the part of what was found and put off: if it is loaded after all, Python's own byte code is read
 _SETTLED = 2  # seconds without a change: folders have their times in whole ones, as in the layers of an image
 
@@ -74,6 +75,7 @@ class Bundle:
         self.entries: dict[str, Entry] = {}  # by the names of modules
         self._parts: list[memoryview] = []
         self._read: dict[int, dict[str, CodeType]] = {}
+        self._taken: set[str] = set()
         self.made: Made = {}
 
     def open(self) -> None:
@@ -124,18 +126,24 @@ class Bundle:
 
     def take(self, name: str, part: int) -> CodeType | None:
         """The byte code of a module, which is there once; None if it is not, or the part is damaged."""
-        if part == _NOWHERE:
+        if part == _NOWHERE or name in self._taken:
             return None
         if part not in self._read:
-            self._read[part] = {}
-            try:
-                codes, made = marshal.loads(self._parts[part])  # noqa: S302 - as above
-                self._read[part] = dict(codes)
-                self.made.update(made)
-            except Exception:  # noqa: BLE001 - whatever marshal says of bytes that are none of its own
+            self._read[part], made = self._content(part)
+            self.made.update(made)
+            if not self._read[part]:
                 self.entries, self._parts = {}, []
-        code = self._read[part].pop(name, None)
+        code = self._read[part].get(name)
+        self._taken.add(name)
         return code if type(code) is _CODE else None
+
+    def _content(self, part: int) -> tuple[dict[str, CodeType], Made]:
+        """Byte code by module, and what modules compile themselves. Nothing of a part that is damaged."""
+        try:
+            codes, made = marshal.loads(self._parts[part])  # noqa: S302 - as above
+            return dict(codes), dict(made)
+        except Exception:  # noqa: BLE001 - whatever marshal says of bytes that are none of its own
+            return {}, {}
 
     def keep(self, new: Callable[[], Made] = dict) -> None:
         """Write down what this process has loaded that was not kept, with what `new` answers for `made`. Never raises:
@@ -148,57 +156,61 @@ class Bundle:
             return
 
     def _keep(self, new: Callable[[], Made]) -> None:
-        if len(self._parts) == MOST_PARTS and self._new(0):
-            self.entries, self._parts, self._read = {}, [], {}
-        apart = self._apart() if len(self._parts) + 1 < MOST_PARTS else {}
-        entries = {**self.entries, **apart, **self._new(len(self._parts) + bool(apart))}
+        free = [part for part in range(MOST_PARTS) if not self._parts[part : part + 1] or not self._parts[part]]
+        places = [*free, _LAST, _LAST]
+        apart = self._apart(places[0])
+        entries = {**self.entries, **apart, **self._new(places[bool(apart)])}
         if entries == self.entries:
             return
         folders = _looked_through(entries)
         times = _times(folders)
-        if max(map(_last_change, folders)) + _SETTLED < self._began:
-            replace_file(self._file, self._written(entries, times, apart, new()))
+        if self.is_settled(folders):
+            fresh = {name: entry for name, entry in entries.items() if entry[-2] in (None, stamp_of(entry[1]))}
+            replace_file(self._file, self._written(fresh, times, new()))
             for old in files_of(PREFIX)[MOST_FILES:]:
                 remove(old)
 
-    def _apart(self) -> dict[str, Entry]:
-        """What has been read and was not loaded: a part of its own from now on."""
-        left = [name for codes in self._read.values() for name in codes if name in self.entries]
-        return {name: (*self.entries[name][:-1], len(self._parts)) for name in left}
+    def is_settled(self, places: Iterable[str]) -> bool:
+        """Whether they are as they were before this process began."""
+        return max(map(_last_change, places)) + _SETTLED < self._began
+
+    def _apart(self, place: int) -> dict[str, Entry]:
+        """What has been read and was not loaded goes there; from the last part nothing goes."""
+        left = [name for codes in self._read.values() for name in codes if name not in self._taken]
+        known = {name: self.entries[name] for name in left if name in self.entries}
+        return {name: (*entry[:-1], place) for name, entry in known.items() if entry[-1] in {*self._read} - {_LAST}}
 
     def _new(self, part: int) -> dict[str, Entry]:
         """What is loaded and not kept."""
         made = ((name, _entry(name, part)) for name in [*sys.modules] if name not in self.entries)
         return {name: entry for name, entry in made if entry is not None}
 
-    def _written(
-        self, entries: dict[str, Entry], times: dict[str, Time | None], apart: dict[str, Entry], new: Made
-    ) -> Iterator[bytes]:
-        parts = [*self._parts]
-        count = 1 + max(entry[-1] for entry in entries.values())
-        anew = [*(self._read if apart else ()), *range(len(parts), count)]
-        made: dict[int, Made] = {part: {} for part in anew}
-        if anew and (apart or not parts):
-            made[anew[0]].update(self.made)
-        if anew:
-            made[anew[-1]].update(new)
-        for part in anew:
+    def _written(self, entries: dict[str, Entry], times: dict[str, Time | None], new: Made) -> Iterator[bytes]:
+        """The file, with those parts written anew in which something came or went."""
+        parts_of = {name: entry[-1] for name, entry in entries.items()}
+        came = {part for name, part in parts_of.items() if name not in self.entries or self.entries[name][-1] != part}
+        left = {name: part for part, codes in self._read.items() for name in codes if name not in self._taken}
+        anew = {*came, *(part for name, part in left.items() if parts_of.get(name) != part)} - {_NOWHERE}
+        parts = [*self._parts, *[memoryview(b"")] * (max(anew, default=-1) + 1 - len(self._parts))]
+        for part in sorted(anew):
+            codes, made = self._content(part) if part < len(self._parts) else ({}, {})
             names = [name for name, entry in entries.items() if entry[-1] == part]
-            codes = {name: self._code(name, entries[name], apart) for name in names}
-            content = marshal.dumps((codes, made[part] if len(made[part]) <= MOST_MADE else {}))
-            parts[part : part + 1] = [memoryview(content)]
+            made = {**made, **(new if part == max(anew) else {})}
+            content = {name: self._code(name, entries[name], codes) for name in names}
+            parts[part] = memoryview(marshal.dumps((content, made if len(made) <= MOST_MADE else {})))
+        parts = [content if part in parts_of.values() else memoryview(b"") for part, content in enumerate(parts)]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
         yield len(index).to_bytes(_NUMBER, "little")
         yield number_of(index)
         yield index
         yield from map(bytes, parts)
 
-    def _code(self, name: str, entry: Entry, apart: dict[str, Entry]) -> CodeType | None:
-        """What is kept of a module. If its source has changed since its stamp was taken, that is stale."""
-        for codes in self._read.values() if name in apart else ():
-            if name in codes:
-                return codes[name]
-        return SourceFileLoader(name, entry[1]).get_code(name)
+    def _code(self, name: str, entry: Entry, codes: dict[str, CodeType]) -> CodeType | None:
+        """What is kept of a module: what was kept of it, if that was for this entry, wherever it was then."""
+        before = self.entries.get(name)
+        if before is None or before[:-1] != entry[:-1]:
+            return SourceFileLoader(name, entry[1]).get_code(name)  # after its stamp: what changed meanwhile is stale
+        return self._read.get(before[-1], codes).get(name)
 
 
 class Kept(SourceFileLoader):

@@ -22,7 +22,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 from .bundle import MOST_MADE, names_of, stamp_of
-from .promises import ASKED, CONSTANTS
+from .promises import CONSTANTS, KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Compiled:
     """
 
     def __init__(self, kept: Bundle) -> None:
-        self._entries, self._kept = kept.entries, kept.made
+        self._bundle, self._entries, self._kept = kept, kept.entries, kept.made
         self._texts: Made = {}
         self._build: Build | None = None
 
@@ -82,7 +82,7 @@ class Compiled:
         constants = {*_constants()}
         asked = [(kind.__name__, *rest) for kind, *rest in [*_cache] if kind in (str, bytes)]
         patterns = {key: _arguments(*key[1:]) for key in asked if key not in self._kept and key[:2] in constants}
-        rest = {key: made for key, made in [*self._maps(), *_known()] if key not in self._kept}
+        rest = {key: made for key, made in [*self._maps(), *self._constants()] if key not in self._kept}
         return {key: made for key, made in {**self._texts, **patterns, **rest}.items() if _is_plain(made)}
 
     def _maps(self) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -92,6 +92,14 @@ class Compiled:
             names = names_of(module)
             if build is not None and getattr(names.get("__getattr__"), "__module__", None) == MAPS:
                 yield (_MAP, name, stamp_of(names.get("__file__") or "")), build(module)
+
+    def _constants(self) -> Iterator[tuple[tuple[Any, ...], Any]]:
+        """Those that are asked of modules that are put off and were loaded, from sources that were there before."""
+        for _, module, name in CONSTANTS:
+            names = names_of(sys.modules.get(module))
+            source = names.get("__file__") or ""
+            if name in names and self._bundle.is_settled([source]):
+                yield (KEPT, module, stamp_of(source)), {name: names[name]}
 
     def _map(self, module: ModuleType, build: Build) -> Any:
         *_, stamp, _ = self._entries.get(module.__name__, (None, None))
@@ -113,14 +121,6 @@ class Compiled:
             if len(self._texts) < MOST_MADE and len(text) < MOST_TEXT:
                 self._texts[how, text] = code
         return code
-
-
-def _known() -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """The constants that are asked of modules that are put off, of those that have been loaded."""
-    for name, asked in ASKED.items():
-        names = names_of(sys.modules.get(name))
-        if names.keys() >= {*asked}:
-            yield (CONSTANTS, name, stamp_of(names.get("__file__") or "")), {each: names[each] for each in asked}
 
 
 def _arguments(pattern: Any, flags: int) -> tuple[Any, ...] | None:

@@ -14,7 +14,7 @@ import sys
 from _thread import RLock
 from importlib.machinery import ModuleSpec, PathFinder
 
-from .promises import BASES, CONSTANTS, PROMISED, Promise
+from .promises import CONSTANTS, KEPT, keep_promises, promise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes longer to load than all of this
@@ -61,14 +61,14 @@ class Later:
             spec: ModuleSpec | None = find(name, path, target)
             if spec is not None:
                 if spec.loader is not None and spec.submodule_search_locations is None:
-                    later: Any = _Loader(spec.loader, self._constants(name))
+                    later: Any = _Loader(spec.loader, self._constants(name, spec.origin))
                     spec.loader = later
                 return spec
         return None
 
-    def _constants(self, name: str) -> dict[str, Any]:
-        *_, stamp, _ = self._kept.entries.get(name, (None, None)) if self._kept else (None, None)
-        known = self._kept.made.get((CONSTANTS, name, stamp)) if self._kept and stamp else None
+    def _constants(self, name: str, origin: str | None) -> dict[str, Any]:
+        _, kept_origin, *_, stamp, _ = self._kept.entries.get(name, (None,) * 4) if self._kept else (None,) * 4
+        known = self._kept.made.get((KEPT, name, stamp)) if self._kept and stamp and origin == kept_origin else None
         return known if type(known) is dict else {}
 
 
@@ -77,7 +77,6 @@ class _Loader:
 
     def __init__(self, real: Any, constants: dict[str, Any]) -> None:
         self.real, self.constants, self.lock, self.is_at_work = real, constants, RLock(), False
-        self.bases: dict[str, type] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -96,7 +95,9 @@ class StandIn(ModuleType):
     def __getattribute__(self, name: str) -> Any:
         if name not in _OWN:
             loader = ModuleType.__getattribute__(self, "__spec__").loader
-            if type(loader) is _Loader and loader.is_at_work:
+            if type(loader) is not _Loader:
+                _settle(self)
+            elif loader.is_at_work:
                 with loader.lock:  # a part of it is there, and another thread waits for the rest
                     pass
         return ModuleType.__getattribute__(self, name)
@@ -104,15 +105,15 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in _OWN or name == "__path__":  # which the import system asks for; it is no package
             raise AttributeError(name)
-        asked = sys._getframe(1).f_globals.get("__name__"), self.__name__, name  # noqa: SLF001
         loader: Any = ModuleType.__getattribute__(self, "__spec__").loader
         if type(loader) is _Loader and not loader.is_at_work:
-            if asked in PROMISED:
-                return Promise(lambda: getattr(self, name))
-            if asked in BASES:
-                return loader.bases.setdefault(name, type(name, (), {}))
-            if name in loader.constants:
-                return loader.constants[name]
+            who = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
+            promised = promise(who, self, name)
+            if promised is not None:
+                return promised
+            known = loader.constants.get(name) if (who, self.__name__, name) in CONSTANTS else None
+            if type(known) is dict:
+                return dict(known)
         _load(self)
         if type(self) is StandIn:  # what it is being loaded with asks for something that is not there yet
             raise AttributeError(f"module {self.__name__!r} is being loaded and has no {name!r} yet")
@@ -132,25 +133,30 @@ class StandIn(ModuleType):
         return dir(self) if type(self) is not StandIn else [*self.__dict__]
 
 
-def _load(module: ModuleType) -> None:
+def _load(module: Any) -> None:
     """Load it in its own place. Whoever asks meanwhile waits, but for what it is being loaded with."""
     spec = module.__spec__
-    assert spec is not None
     loader: Any = spec.loader
     if type(loader) is not _Loader:  # another thread was first, or somebody loaded it by hand
-        module.__class__ = ModuleType
+        _settle(module)
         return
     with loader.lock:
         if loader.is_at_work or type(module) is not StandIn:
             return
-        loader.is_at_work, before = True, {*module.__dict__}
-        there = sys.modules.get(module.__name__)
-        sys.modules[module.__name__] = module  # a module may look for itself there, whatever somebody has done to it
+        before, there = {*module.__dict__}, sys.modules.get(module.__name__)
         try:
+            loader.is_at_work = True
+            sys.modules[module.__name__] = (
+                module  # a module may look for itself there, whatever somebody has done to it
+            )
             loader.real.exec_module(module)
+            spec.loader = module.__loader__ = loader.real
+            _settle(module)
         except BaseException:
             for name in {*module.__dict__} - before:
                 del module.__dict__[name]
+            spec.loader = module.__loader__ = loader
+            module.__class__ = StandIn
             raise
         finally:
             loader.is_at_work = False
@@ -158,12 +164,12 @@ def _load(module: ModuleType) -> None:
                 sys.modules.pop(module.__name__, None)
             else:
                 sys.modules[module.__name__] = there
-        for name, base in loader.bases.items():
-            derived: Any
-            for derived in type.__subclasses__(base):
-                derived.__bases__ = (getattr(module, name),)
-        spec.loader = module.__loader__ = loader.real
-        module.__class__ = ModuleType  # type: ignore[assignment]
+
+
+def _settle(module: Any) -> None:
+    """It is loaded, and one like any other from now on."""
+    module.__class__ = ModuleType
+    keep_promises(module)
 
 
 def put_off(kept: Bundle | None = None) -> None:

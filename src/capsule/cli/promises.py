@@ -1,15 +1,18 @@
 """What some modules get from one that is put off, so that it stays so.
 
 `from module import name` asks for the name at once, and most that do so only pass it on: it stands in an annotation, or
-in a function that a plain run does not call. They get a promise, which does what is done with it to what it stands for.
-And some ask for a constant, which is kept with the byte code of its module.
+in a function that a plain run does not call. They get a promise, which does what is done with it to what it stands for,
+and gives way to it once that is there. And some ask for a constant, which is kept with the byte code of its module.
 """
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
 PROMISED = frozenset(
@@ -28,20 +31,21 @@ BASES = frozenset({("inspect", "ast", "NodeVisitor")})
 """Who derives a class from which of them, that it has no instance of before it asks the module for something else. It
 gets a class without anything, which gives way to the real one then."""
 
-ASKED = {"dis": ("COMPILER_FLAG_NAMES",)}
-"""Constants by module: inspect asks for this one, to name its own."""
+CONSTANTS = frozenset({("inspect", "dis", "COMPILER_FLAG_NAMES")})
+"""Who asks for which dict that is always the same."""
 
-CONSTANTS = "constants"
-"""Where they are kept: under this word, the module and the stamp of its source."""
+KEPT = "constants"
+"""Where these are kept: under this word, the module and the stamp of its source."""
 
 
 class Promise:
     """Stands for a function or a class that is not there yet, and for a union with one."""
 
-    __slots__ = ("_find",)
+    __slots__ = ("_find", "_of")
 
-    def __init__(self, find: Callable[[], Any]) -> None:
-        self._find = find
+    def __init__(self, of: ModuleType, find: Callable[[], Any]) -> None:
+        """Of a module that is put off; `find` loads it."""
+        self._of, self._find = of, find
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._find()(*args, **kwargs)
@@ -50,17 +54,56 @@ class Promise:
         return self._find()[item]
 
     def __getattr__(self, name: str) -> Any:
+        if name in Promise.__slots__:  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self._find(), name)
 
     def __or__(self, other: Any) -> Promise:
-        return Promise(lambda: _real(self) | _real(other))
+        return Promise(self._of, lambda: _real(self) | _real(other))
 
     def __ror__(self, other: Any) -> Promise:
-        return Promise(lambda: _real(other) | _real(self))
+        return Promise(self._of, lambda: _real(other) | _real(self))
 
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._find())
 
+    def __subclasscheck__(self, cls: type) -> bool:
+        return issubclass(cls, self._find())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._find() == _real(other))
+
+    def __hash__(self) -> int:
+        return hash(self._find())
+
+    def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
+        return _real, (self._find(),)  # copied and pickled as what it stands for
+
 
 def _real(thing: Any) -> Any:
     return thing._find() if type(thing) is Promise else thing  # noqa: SLF001
+
+
+_bases: dict[tuple[str, str], type] = {}
+
+
+def promise(who: str | None, module: ModuleType, name: str) -> Any:
+    """What `who` gets of `module` under `name`; None if nothing was promised, and it has to be loaded."""
+    of = module.__name__, name
+    if (who, *of) in PROMISED:
+        return Promise(module, lambda: getattr(module, name))
+    return _bases.setdefault(of, type(name, (), {})) if (who, *of) in BASES else None
+
+
+def keep_promises(module: ModuleType) -> None:
+    """It is loaded: what stood for its names gives way to them, where it was given to."""
+    names = module.__dict__
+    for (of, name), base in [*_bases.items()]:
+        if of == module.__name__ and name in names:
+            derived: Any
+            for derived in type.__subclasses__(base):
+                derived.__bases__ = (names[name],)
+    for owner in {sys.modules.get(who) for who, of, name in PROMISED if of == module.__name__ and name in names}:
+        for name, value in [*getattr(owner, "__dict__", {}).items()]:
+            if type(value) is Promise and value._of is module:  # noqa: SLF001
+                setattr(owner, name, _real(value))

@@ -61,12 +61,12 @@ class Readings:
             content = mapped(self._file)
             if number_of(content[_NUMBER:]) == content[:_NUMBER]:
                 made_for, found = marshal.loads(content[_NUMBER:])  # noqa: S302 - private, as the guest is
-                return dict(found) if made_for == self._made_for else {}
+                return dict(found) if made_for == self._made_for and None not in made_for[-1] else {}
         return {}
 
     def keep(self) -> None:
         """Write down what was read in there, if it is new. A cache that cannot be written costs nobody the run."""
-        if not self._known.has_new or not self._file or sys.dont_write_bytecode:
+        if not self._known.has_new or not self._file or sys.dont_write_bytecode or None in self._made_for[-1]:
             return
         with contextlib.suppress(OSError, ValueError):
             content = marshal.dumps((self._made_for, self._known.asked))
@@ -88,7 +88,7 @@ def clear() -> None:
 
 
 def _made_for(target: str) -> tuple[Any, ...]:
-    """What else decides what is read, and where."""
+    """What else decides what is read, and where. If capsule has no sources, nothing says whether it is the same."""
     home = os.path.dirname(capsule.__file__)  # noqa: PTH120 - as in the rest of the way to a run
     stamps = tuple(stamp_of(f"{home}/{name}.py") for name in READERS)
     return _FORMAT, sys.version, home, os.path.abspath(target), stamps
