@@ -323,7 +323,7 @@ def test_it_settles(run: Run, cache: Path, folders: list[Path]) -> None:
     """What later runs load besides is a part each, and what the second did not need of the first; the last one takes in
     what has no room. Then nothing is written any more, in whatever order they come.
     """
-    numbers = range(2 * bundle.MOST_PARTS + 2)
+    numbers = range(bundle.MOST_PARTS + 4)
     counts, written = [], set()
     for number in numbers:
         (folders[1] / f"more{number}.py").write_text(f"WORD = {number}\n", "utf-8")

@@ -152,10 +152,10 @@ def test_another_thread_waits_for_a_base(tmp_path: Path) -> None:
 sys.path.insert(0, {str(tmp_path)!r})
 import ast, inspect, has, threading, time
 import capsule.cli.later as later
-def slow(module, settle=later._settle):
+def slow(module, keep=later.keep_promises):
     time.sleep(0.3)
-    settle(module)
-later._settle = slow
+    keep(module)
+later.keep_promises = slow
 first = threading.Thread(target=lambda: ast.parse)
 first.start()
 time.sleep(0.1)

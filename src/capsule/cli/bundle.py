@@ -46,11 +46,11 @@ PREFIX = "modules-"
 MOST_FILES = 8
 """One for each environment that has the command. Those that were written first go first."""
 
-MOST_PARTS = 8
+MOST_PARTS = 16
 """In one file. What a run loads that others did not is one more, and what it reads and does not load."""
 
 MOST_MADE = 1000
-"""Of what modules compile. A run has a hundred; more has gathered from versions that are gone."""
+"""Of what modules compile, in one part. A run has a hundred; more has gathered from versions that are gone."""
 
 _FORMAT, _NUMBER = 2, 8
 _LAST = MOST_PARTS - 1  # takes in what has no room for a part of its own
@@ -187,17 +187,18 @@ class Bundle:
 
     def _written(self, entries: dict[str, Entry], times: dict[str, Time | None], new: Made) -> Iterator[bytes]:
         """The file, with those parts written anew in which something came or went."""
-        parts_of = {name: entry[-1] for name, entry in entries.items()}
-        came = {part for name, part in parts_of.items() if name not in self.entries or self.entries[name][-1] != part}
+        parts_of = {name: entry[-1] for name, entry in entries.items() if entry[-1] != _NOWHERE}
+        before = {name: entry[-1] for name, entry in self.entries.items()}
+        came = {part for name, part in parts_of.items() if before.get(name) != part}
+        moved = {part for name, part in parts_of.items() if before.get(name, part) != part}
         left = {name: part for part, codes in self._read.items() for name in codes if name not in self._taken}
-        anew = {*came, *(part for name, part in left.items() if parts_of.get(name) != part)} - {_NOWHERE}
+        anew = came | {part for name, part in left.items() if parts_of.get(name) != part} & {*parts_of.values()}
         parts = [*self._parts, *[memoryview(b"")] * (max(anew, default=-1) + 1 - len(self._parts))]
         for part in sorted(anew):
             codes, made = self._content(part) if part < len(self._parts) else ({}, {})
-            names = [name for name, entry in entries.items() if entry[-1] == part]
-            made = {**made, **(new if part == max(anew) else {})}
-            content = {name: self._code(name, entries[name], codes) for name in names}
-            parts[part] = memoryview(marshal.dumps((content, made if len(made) <= MOST_MADE else {})))
+            content = {name: self._code(name, entries[name], codes) for name in parts_of if parts_of[name] == part}
+            known = {**(new if part == max(anew) else {}), **(self.made if part in moved else {}), **made}
+            parts[part] = memoryview(marshal.dumps((content, dict([*known.items()][:MOST_MADE]))))
         parts = [content if part in parts_of.values() else memoryview(b"") for part, content in enumerate(parts)]
         index = marshal.dumps((_made_for(), times, entries, [len(part) for part in parts]))
         yield len(index).to_bytes(_NUMBER, "little")

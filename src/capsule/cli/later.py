@@ -146,12 +146,11 @@ def _load(module: Any) -> None:
         before, there = {*module.__dict__}, sys.modules.get(module.__name__)
         try:
             loader.is_at_work = True
-            sys.modules[module.__name__] = (
-                module  # a module may look for itself there, whatever somebody has done to it
-            )
+            sys.modules[module.__name__] = module  # where it may look for itself, whatever somebody has done to it
             loader.real.exec_module(module)
+            keep_promises(module)  # before anybody sees that it is loaded
             spec.loader = module.__loader__ = loader.real
-            _settle(module)
+            module.__class__ = ModuleType  # type: ignore[assignment]
         except BaseException:
             for name in {*module.__dict__} - before:
                 del module.__dict__[name]
@@ -167,9 +166,9 @@ def _load(module: Any) -> None:
 
 
 def _settle(module: Any) -> None:
-    """It is loaded, and one like any other from now on."""
-    module.__class__ = ModuleType
+    """Somebody loaded it past us: it is one like any other from now on."""
     keep_promises(module)
+    module.__class__ = ModuleType
 
 
 def put_off(kept: Bundle | None = None) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    Get = Callable[[str], Any]
+    """What a module has under a name."""
+
 PROMISED = frozenset(
     {
         ("anyio._backends._asyncio", "anyio._core._sockets", "convert_ipv6_sockaddr"),
@@ -41,47 +44,52 @@ KEPT = "constants"
 class Promise:
     """Stands for a function or a class that is not there yet, and for a union with one."""
 
-    __slots__ = ("_find", "_of")
+    __slots__ = ("_made_of", "_of")
 
-    def __init__(self, of: ModuleType, find: Callable[[], Any]) -> None:
-        """Of a module that is put off; `find` loads it."""
-        self._of, self._find = of, find
+    def __init__(self, of: ModuleType, made_of: Callable[[Get], Any]) -> None:
+        """Of a module that is put off; `made_of` makes it of what the module has, which it is given a way to."""
+        self._of, self._made_of = of, made_of
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._find()(*args, **kwargs)
+        return _real(self)(*args, **kwargs)
 
     def __getitem__(self, item: Any) -> Any:
-        return self._find()[item]
+        return _real(self)[item]
 
     def __getattr__(self, name: str) -> Any:
         if name in Promise.__slots__:  # of a copy that is being made
             raise AttributeError(name)
-        return getattr(self._find(), name)
+        return getattr(_real(self), name)
 
     def __or__(self, other: Any) -> Promise:
-        return Promise(self._of, lambda: _real(self) | _real(other))
+        return Promise(self._of, lambda get: _made(self, get) | _made(other, get))
 
     def __ror__(self, other: Any) -> Promise:
-        return Promise(self._of, lambda: _real(other) | _real(self))
+        return Promise(self._of, lambda get: _made(other, get) | _made(self, get))
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, self._find())
+        return isinstance(instance, _real(self))
 
     def __subclasscheck__(self, cls: type) -> bool:
-        return issubclass(cls, self._find())
+        return issubclass(cls, _real(self))
 
     def __eq__(self, other: object) -> bool:
-        return bool(self._find() == _real(other))
+        return bool(_real(self) == _real(other))
 
     def __hash__(self) -> int:
-        return hash(self._find())
+        return hash(_real(self))
 
     def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
-        return _real, (self._find(),)  # copied and pickled as what it stands for
+        return _real, (_real(self),)  # copied and pickled as what it stands for
+
+
+def _made(thing: Any, get: Get) -> Any:
+    return thing._made_of(get) if type(thing) is Promise else thing  # noqa: SLF001
 
 
 def _real(thing: Any) -> Any:
-    return thing._find() if type(thing) is Promise else thing  # noqa: SLF001
+    """What it stands for: its module is loaded for that."""
+    return _made(thing, lambda name: getattr(thing._of, name))  # noqa: SLF001
 
 
 _bases: dict[tuple[str, str], type] = {}
@@ -91,12 +99,12 @@ def promise(who: str | None, module: ModuleType, name: str) -> Any:
     """What `who` gets of `module` under `name`; None if nothing was promised, and it has to be loaded."""
     of = module.__name__, name
     if (who, *of) in PROMISED:
-        return Promise(module, lambda: getattr(module, name))
+        return Promise(module, lambda get: get(name))
     return _bases.setdefault(of, type(name, (), {})) if (who, *of) in BASES else None
 
 
 def keep_promises(module: ModuleType) -> None:
-    """It is loaded: what stood for its names gives way to them, where it was given to."""
+    """All of it is there: what stood for its names gives way to them, where it was given to. It is asked for none."""
     names = module.__dict__
     for (of, name), base in [*_bases.items()]:
         if of == module.__name__ and name in names:
@@ -106,4 +114,4 @@ def keep_promises(module: ModuleType) -> None:
     for owner in {sys.modules.get(who) for who, of, name in PROMISED if of == module.__name__ and name in names}:
         for name, value in [*getattr(owner, "__dict__", {}).items()]:
             if type(value) is Promise and value._of is module:  # noqa: SLF001
-                setattr(owner, name, _real(value))
+                setattr(owner, name, _made(value, names.__getitem__))
