@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,8 @@ def arguments() -> argparse.Namespace:
     unknown = [name for name in found.names if name not in NAMES]
     if unknown:
         parser.error(f"there is no bench {unknown[0]!r}; the benches are {', '.join(NAMES)}")
+    if found.plot and find_spec("matplotlib") is None:  # before anything is measured for it
+        parser.error("--plot needs the extra 'bench'; install it: pip install -e '.[bench]'")
     return found
 
 

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from capsule import InvalidProgram
+from capsule._guest.cache import CompiledGuest
 from capsule._guest.neighbours import with_neighbours
 from capsule._guest.program import choose_task, read_program
+from capsule._values import Program
 
 
 def test_a_program_cannot_declare_endless_output(write) -> None:
@@ -68,17 +71,21 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("source", WIDE.values(), ids=WIDE.keys())
-def test_reading_takes_time_with_the_length_alone(write, source: str) -> None:
-    """A file as large as it may be is read or refused while one could wait for it."""
-    assert len(source) <= 256 << 10
-    file = write("a.py", source)
+def assert_quick(file: str, read: Callable[[str], object], seconds: float) -> None:
+    """It is read, or refused by its name, while one could wait for it."""
+    assert Path(file).stat().st_size <= 256 << 10
     began = time.thread_time()
     try:
-        read_program(file)
+        read(file)
     except InvalidProgram as refused:
-        assert "a.py" in str(refused)
-    assert time.thread_time() - began < 5
+        assert file in str(refused)
+    assert time.thread_time() - began < seconds
+
+
+@pytest.mark.parametrize("source", WIDE.values(), ids=WIDE.keys())
+def test_reading_takes_time_with_the_length_alone(write, source: str) -> None:
+    """Of a file as large as it may be."""
+    assert_quick(write("a.py", source), read_program, 5)
 
 
 def imports(*dots: int, names: int, lines: int = 1) -> str:
@@ -98,17 +105,81 @@ IMPORTS = {
 }
 
 
+def with_its_neighbours(file: str) -> Program:
+    return with_neighbours(read_program(file), file)
+
+
 @pytest.mark.parametrize("source", IMPORTS.values(), ids=IMPORTS.keys())
 def test_what_is_imported_takes_time_with_the_length_alone(write, source: str) -> None:
     """Of names in names there are as many as the product of both."""
-    assert len(source) <= 256 << 10
-    file = write("a.py", source)
-    began = time.thread_time()
+    assert_quick(write("a.py", source), with_its_neighbours, 4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its paths are shorter")
+@pytest.mark.parametrize("depth", [300, 1_000, 1_900])
+def test_packages_without_end_that_are_there(write, tmp_path: Path, depth: int) -> None:
+    """Who gives a program gives its folder too: each level of it made the next one dearer."""
+    lines = (255 << 10) // (2 * depth + 20)
+    file = write("a.py", "".join(f"from x{'.b' * (depth - n % 50)}.c{n} import y\n" for n in range(lines)))
+    (tmp_path / "x").mkdir()
+    os.chdir("x")
+    for _ in range(depth):
+        os.mkdir("b")  # noqa: PTH102 - the path is longer than a path may be
+        os.chdir("b")
+    os.chdir(tmp_path)
     try:
-        with_neighbours(read_program(file), file)
-    except InvalidProgram as refused:
-        assert "a.py" in str(refused)
-    assert time.thread_time() - began < 4
+        assert_quick(file, with_its_neighbours, 1.5)
+    finally:
+        os.chdir("x" + "/b" * 100)
+        for _ in range(100, depth):
+            os.chdir("b")
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("b")  # noqa: PTH106 - as above, and shutil.rmtree would recurse
+        os.chdir(tmp_path)
+
+
+BEFORE = """
+from capsule import task
+@task(name="main")
+def main():
+    import os
+    status = os.stat("/here/a.py")
+    open("/here/a.py", "w").write(open("/here/more.txt").read())
+    os.utime("/here/a.py", ns=(status.st_atime_ns, status.st_mtime_ns))
+    return "edited"
+"""
+AFTER = """
+from capsule import task
+@task(name="main", env_variables=["TOKEN"])
+def main():
+    import os
+    return os.environ["TOKEN"]
+"""
+
+
+def test_a_program_that_edits_what_is_kept_of_it(guest: CompiledGuest, tmp_path: Path) -> None:
+    """To the same size and the same time: what it asks for now is refused, as if it had never run."""
+    (tmp_path / "here").mkdir()
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    (cache / Path(guest.file).parent.name).symlink_to(Path(guest.file).parent)
+    (tmp_path / "here" / "a.py").write_text(BEFORE, "utf-8")
+    (tmp_path / "here" / "more.txt").write_text(AFTER.ljust(len(BEFORE)), "utf-8")
+    env = {**os.environ, "CAPSULE_CACHE_DIR": str(cache), "TOKEN": "hunter2"}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from capsule.cli.main import command; command()", "run", *words, "here/a.py"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, cwd=tmp_path, check=False)
+
+    assert run("--mount", ".::/here:rw").stdout == "edited\n"
+    assert [file for file in cache.iterdir() if file.name.startswith("readings-")]
+    for _ in range(2):
+        refused = run()
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "TOKEN" in refused.stderr
+        assert "hunter2" not in refused.stderr
 
 
 INHERITED = {

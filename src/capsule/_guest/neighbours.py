@@ -25,6 +25,9 @@ MOST_MODULES = 500
 MAX_MODULES = 4 << 20
 """Bytes of all modules that go along with a file."""
 
+MOST_DEPTH = 50
+"""Packages in one another. What is deeper is not found."""
+
 _TAKEN = {"capsule", "capsule_sdk", "componentize_py_runtime", "componentize_py_types", "main", "wit_world"}
 
 
@@ -85,28 +88,30 @@ def _pairs(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
 
 def _candidates_in(folder: Path) -> Callable[[Imported], set[str]]:
     """Finds the dotted names that may be modules of the folder: those in a folder that is there. A chain of packages
-    that are not there has no end that matters, and could be as long as the source.
+    could be as long as the source, whether they are there or not.
     """
+
+    @functools.cache
+    def is_folder(name: str) -> bool:
+        return _is_folder(f"{folder}/{name.replace('.', '/')}")
 
     @functools.cache
     def reached(module: str) -> tuple[tuple[str, ...], bool]:
         """The packages above it and itself, as far as there are folders; and whether it is one."""
         names: list[str] = []
-        place = str(folder)
-        for part in module.split("."):
+        for part in module.split(".", MOST_DEPTH)[:MOST_DEPTH]:
             names.append(f"{names[-1]}.{part}" if names else part)
-            place = f"{place}/{part}"
-            if not _is_folder(place):
+            if not is_folder(names[-1]):
                 return tuple(names), False
-        return tuple(names), True
+        return tuple(names), names[-1] == module
 
     def candidates(imported: Imported) -> set[str]:
         found: set[str] = set()
         for module, name in imported:
             if module.partition(".")[0] not in _TAKEN:
-                names, is_folder = reached(module)
+                names, is_there = reached(module)
                 found.update(names)
-                found.update({f"{module}.{name}"} if name and is_folder else ())
+                found.update({f"{module}.{name}"} if name and is_there else ())
         return found
 
     return candidates
