@@ -85,6 +85,12 @@ def remove(file: str) -> None:
         return
 
 
+def keep_newest(start: str, most: int) -> None:
+    """Remove all but so many of them. Raises OSError."""
+    for old in files_of(start)[most:]:
+        remove(old)
+
+
 def files_of(start: str) -> list[str]:
     """The files that `replace_file` wrote in the cache, whose names begin so and go on with a `short_name`; what
     a killed process left of one, too. Those that were written last come first.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..cache import cache_place, files_of, remove, why_not_private
+from ..cache import cache_place, keep_newest, why_not_private
 from ..errors import CacheUnwritable
 from .key import SEEN
 
@@ -229,8 +229,7 @@ def clear() -> tuple[int, int]:
     folder = cache_folder()
     count = size = 0
     with _writing(folder):
-        for seen in files_of(SEEN):
-            remove(seen)
+        keep_newest(SEEN, 0)
         for key in sorted(_keys(folder)):
             lock = folder / f"guest-{key}.lock"
             with contextlib.suppress(Timeout), FileLock(lock, blocking=False):

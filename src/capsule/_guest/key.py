@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .._versions import version_of
-from ..cache import cache_place, files_of, remove, replace_file, short_name
+from ..cache import cache_place, keep_newest, replace_file, short_name
 from .build import content_of, source_files, sources_digest
 
 MERGING = Path(__file__).with_name("merging")
@@ -40,8 +40,7 @@ def key_here(engine: str) -> str:
     key = key_of(made_with(engine))
     with suppress(OSError):  # a cache that is read-only, or not there yet: it is found anew each time
         replace_file(file, (f"{key}\n{short_name(key)}\n".encode(), seen))
-        for old in files_of(SEEN)[MOST_SEEN:]:
-            remove(old)
+        keep_newest(SEEN, MOST_SEEN)
     return key
 
 

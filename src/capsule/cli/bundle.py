@@ -21,7 +21,7 @@ import sys
 import time
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 
-from capsule.cache import cache_place, files_of, remove, replace_file, short_name, why_not_private
+from capsule.cache import cache_place, keep_newest, replace_file, short_name, why_not_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes longer to load than all of this
@@ -167,8 +167,7 @@ class Bundle:
         if self.is_settled(folders):
             fresh = {name: entry for name, entry in entries.items() if entry[-2] in (None, stamp_of(entry[1]))}
             replace_file(self._file, self._written(fresh, times, new()))
-            for old in files_of(PREFIX)[MOST_FILES:]:
-                remove(old)
+            keep_newest(PREFIX, MOST_FILES)
 
     def is_settled(self, places: Iterable[str]) -> bool:
         """Whether they are as they were before this process began."""
@@ -224,17 +223,6 @@ class Kept(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         """From the file, or as ever."""
         return self._bundle.take(fullname, self._part) or super().get_code(fullname)
-
-
-def kept_bytes() -> int:
-    """What all of them take."""
-    return sum(stamp[1] for stamp in map(stamp_of, files_of(PREFIX)) if stamp is not None)
-
-
-def clear() -> None:
-    """Remove all of them. A command that has one open keeps reading it. Raises OSError."""
-    for file in files_of(PREFIX):
-        remove(file)
 
 
 def _made_for() -> tuple[Any, ...]:

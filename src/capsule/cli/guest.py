@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from capsule import CapsuleError
+from capsule.cache import files_of, keep_newest
 from capsule.guest import cache_folder, cached_guests, clear_cache, ensure_guest, find_guest
 from capsule.packages import cached_packages, clear_packages
 from capsule.policy import format_size
@@ -73,8 +74,8 @@ def clear() -> int:
         count, size = clear_cache()
         sets, more = clear_packages()
         own = _own()
-        bundle.clear()
-        readings.clear()
+        for start in _OWN.values():
+            keep_newest(start, 0)
     except (CapsuleError, OSError) as error:
         screen.error(str(error))
         return FAILED
@@ -86,10 +87,13 @@ def clear() -> int:
     return SUCCESS
 
 
+_OWN = {"the byte code of this command": bundle.PREFIX, "what programs declare": readings.PREFIX}
+"""What the command keeps for itself, by what its files begin with."""
+
+
 def _own() -> list[str]:
-    """What the command keeps for itself."""
-    kept = {"the byte code of this command": bundle.kept_bytes(), "what programs declare": readings.kept_bytes()}
-    return [f"{what}, {format_size(size)}" for what, size in kept.items() if size]
+    stamps = {what: [*filter(None, map(bundle.stamp_of, files_of(start)))] for what, start in _OWN.items()}
+    return [f"{what}, {format_size(sum(size for _, size in of))}" for what, of in stamps.items() if of]
 
 
 def _sets(count: int) -> str:

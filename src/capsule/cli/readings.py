@@ -13,7 +13,7 @@ import os
 import sys
 
 import capsule
-from capsule.cache import cache_place, files_of, remove, replace_file, short_name
+from capsule.cache import cache_place, keep_newest, replace_file, short_name
 from capsule.recall import Key, Recall, recalling
 
 from .bundle import mapped, number_of, stamp_of
@@ -72,19 +72,7 @@ class Readings:
             content = marshal.dumps((self._made_for, self._known.asked))
             if len(content) <= MOST_BYTES:
                 replace_file(self._file, (number_of(content), content))
-                for old in files_of(PREFIX)[MOST_FILES:]:
-                    remove(old)
-
-
-def kept_bytes() -> int:
-    """What all of them take."""
-    return sum(stamp[1] for stamp in map(stamp_of, files_of(PREFIX)) if stamp is not None)
-
-
-def clear() -> None:
-    """Remove all of them. Raises OSError."""
-    for file in files_of(PREFIX):
-        remove(file)
+                keep_newest(PREFIX, MOST_FILES)
 
 
 def _made_for(target: str) -> tuple[Any, ...]:
